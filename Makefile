@@ -1,0 +1,64 @@
+# demo and test need only Go. All is built without cgo: one static binary, and no C compiler wanted.
+export CGO_ENABLED = 0
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+BENCHTIME ?= 1s
+FUZZTIME ?= 1m
+
+# The tests that want a real Kafka are those in files with the build tag kafka.
+KAFKA_FILES = $(shell grep -rl --include='*_test.go' '^//go:build kafka$$' .)
+RUN ?= ^($(shell sed -n 's:^func \(Test[[:alnum:]_]*\).*:\1:p' $(KAFKA_FILES) | paste -sd "|" -))$$
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+.PHONY: demo
+demo: build ## a broker, traffic with an attack in it and the worker, all in one process
+	bin/firstseen demo
+
+.PHONY: test
+test: ## every test that needs nothing but Go
+	go test -vet=off -timeout 4m ./...
+	cd compose && go test -vet=off ./...
+
+# One package after the other: each boots brokers of its own.
+.PHONY: test-kafka
+test-kafka: ## the tests on real Apache Kafka, booted with Java and Maven, or KAFKA_BROKERS
+	go test -vet=off -count 1 -timeout 20m -p 1 -tags kafka -run '$(RUN)' $(sort $(dir $(KAFKA_FILES)))
+
+.PHONY: lint
+lint: .build/golangci-lint ## gofmt, go vet, golangci-lint
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted (make fmt):" $$files; exit 1; }
+	bash -n scripts/kafka scripts/vuln scripts/fuzz .ci/run
+	go vet -tags kafka ./...
+	cd compose && go vet ./... && ../.build/golangci-lint run
+	.build/golangci-lint run
+
+.PHONY: vuln
+vuln: .build/govulncheck ## known vulnerabilities in what we call
+	scripts/vuln .build/govulncheck ./...
+
+.PHONY: bench
+bench: ## benchmarks, BENCHTIME=1s each
+	go test -vet=off -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+.PHONY: fmt
+fmt: ## format the code
+	gofmt -w .
+
+.PHONY: build
+build: ## bin/firstseen, static
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/firstseen ./cmd/firstseen
+
+.PHONY: nightly
+nightly: lint vuln test test-kafka ## all of these, the race detector (cgo), fuzzing for FUZZTIME=1m each
+	CGO_ENABLED=1 go test -vet=off -race -timeout 30m ./...
+	scripts/fuzz $(FUZZTIME)
+
+# The tools live in a module of their own: what they need is not what the worker needs.
+.build/golangci-lint: tools/go.mod tools/go.sum
+	cd tools && go build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.build/govulncheck: tools/go.mod tools/go.sum
+	cd tools && go build -o ../$@ golang.org/x/vuln/cmd/govulncheck

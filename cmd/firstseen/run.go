@@ -1,0 +1,187 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/config"
+	"firstseen/devbroker"
+	"firstseen/processor"
+	"firstseen/rules"
+	"firstseen/schemas"
+	"firstseen/schemas/alert"
+)
+
+// configFlags are shared by the commands that need a configuration.
+type configFlags struct {
+	Config string            `short:"c" type:"existingfile" placeholder:"FILE" help:"Configuration file (YAML)."`
+	Set    map[string]string `placeholder:"KEY=VALUE" help:"Set a configuration key, for example --set state.dir=/var/lib/firstseen."`
+}
+
+// load merges file, environment and flags.
+func (f *configFlags) load(more map[string]string) (*config.Config, error) {
+	flags := map[string]string{}
+	for k, v := range f.Set {
+		flags[k] = v
+	}
+	for k, v := range more {
+		if v != "" {
+			flags[k] = v
+		}
+	}
+	cfg, err := config.Load(config.Layers{File: f.Config, Environ: os.Environ(), Flags: flags})
+	if err != nil {
+		return nil, usage(err)
+	}
+	return cfg, nil
+}
+
+type runCmd struct {
+	configFlags   `embed:""`
+	Dev           bool     `help:"Embed a broker, for development only; any Kafka client can use it."`
+	DevPort       int      `default:"9092" help:"Port of the embedded broker."`
+	DevData       string   `default:"firstseen-dev" placeholder:"DIR" help:"Data directory of the embedded broker."`
+	Stages        []string `placeholder:"STAGE" help:"Run only these stages: ingest, detect, group."`
+	Strict        bool     `help:"Both built-in rules to the letter."`
+	ChangeSources bool     `help:"Accept other source topics than the deployment was created with."`
+	PrintConfig   bool     `help:"Print the configuration as it results from file, environment and flags, and exit."`
+	LogLevel      string   `enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error."`
+}
+
+// Run runs the worker until SIGINT or SIGTERM, then finishes the transactions in hand.
+func (c *runCmd) Run(a *app) error {
+	more := map[string]string{"stages": strings.Join(c.Stages, ",")}
+	if c.Strict {
+		more["strict"] = "true"
+	}
+	if c.Dev {
+		more["brokers"] = fmt.Sprintf("127.0.0.1:%d", c.DevPort)
+	}
+	cfg, err := c.load(more)
+	if err != nil {
+		return err
+	}
+	if c.PrintConfig {
+		return cfg.Print(a.stdout)
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return usage(err)
+	}
+	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	set, err := loadRules(cfg, log)
+	if err != nil {
+		return err
+	}
+	if c.Dev {
+		if len(cfg.Sources) == 0 {
+			cfg.Sources = []config.Source{{Topic: "cloudtrail", Format: "auto"}, {Topic: "s3access", Format: "auto"}}
+		}
+		broker, err := startDevBroker(c.DevPort, c.DevData, cfg, log)
+		if err != nil {
+			return exitError{exitGuarantee, err}
+		}
+		defer func() {
+			if err := broker.Close(); err != nil {
+				log.Error("embedded broker", "error", err)
+			}
+		}()
+		fmt.Fprintf(a.stderr, "%s\nIt listens on %s; write logs to the topics %s and read alerts from %s.alerts\n",
+			devbroker.Notice, broker.Addr(), topicNames(cfg), cfg.App)
+	}
+	reg := prometheus.NewRegistry()
+	wc, err := workerConfig(cfg, set, log, reg)
+	if err != nil {
+		return err
+	}
+	wc.ChangeSources = c.ChangeSources
+	w, err := processor.New(wc)
+	if err != nil {
+		return usage(err)
+	}
+	stop, err := serve(cfg.HTTP.Listen, w, reg, log)
+	if err != nil {
+		return usage(err)
+	}
+	defer stop()
+	return w.Run(a.ctx)
+}
+
+func startDevBroker(port int, dir string, cfg *config.Config, log *slog.Logger) (*devbroker.Broker, error) {
+	o := devbroker.Options{Port: port, DataDir: dir, Log: log}
+	for _, s := range cfg.Sources {
+		o.Topics = append(o.Topics, devbroker.Topic{Name: s.Topic, Partitions: 4})
+	}
+	return devbroker.Start(o)
+}
+
+func topicNames(cfg *config.Config) string {
+	var names []string
+	for _, s := range cfg.Sources {
+		names = append(names, s.Topic)
+	}
+	return strings.Join(names, " and ")
+}
+
+// loadRules loads the rules of a configuration and logs what looks wrong about them.
+func loadRules(cfg *config.Config, log *slog.Logger) (*rules.Set, error) {
+	set, warnings, err := rules.Load(rules.LoadOptions{Paths: cfg.Rules.Paths, NoBuiltin: !cfg.Rules.Builtin, Strict: cfg.Strict,
+		Set: cfg.Rules.Set, Overrides: cfg.Rules.Overrides})
+	if err != nil {
+		return nil, usage(err)
+	}
+	for _, w := range warnings {
+		log.Warn("rules", "warning", w.String())
+	}
+	return set, nil
+}
+
+// workerConfig turns the configuration into that of the processor.
+func workerConfig(cfg *config.Config, set *rules.Set, log *slog.Logger, reg prometheus.Registerer) (processor.Config, error) {
+	conn, err := cfg.ClientOpts()
+	if err != nil {
+		return processor.Config{}, usage(err)
+	}
+	dir, err := filepath.Abs(cfg.State.Dir)
+	if err != nil {
+		return processor.Config{}, usage(err)
+	}
+	wc := processor.Config{
+		App: cfg.App, Instance: cfg.Instance, Client: append(conn, kgo.SoftwareNameAndVersion("firstseen", version)),
+		Rules: set, StateDir: dir, StateCache: int64(cfg.State.Cache), StateMemTable: int(cfg.State.MemTable),
+		Lanes:      map[processor.Stage]int{processor.StageIngest: cfg.Lanes.Ingest, processor.StageDetect: cfg.Lanes.Detect, processor.StageGroup: cfg.Lanes.Group},
+		Partitions: int32(cfg.Partition), Replication: int16(cfg.Replicas),
+		Bounds: schemas.Bounds{MessageBytes: int(cfg.Bounds.MessageBytes), Records: cfg.Bounds.Records, RecordBytes: int(cfg.Bounds.RecordBytes),
+			Depth: cfg.Bounds.Depth, Nesting: cfg.Bounds.Nesting},
+		ValidateAll: cfg.Validate == "all",
+		Commit: processor.Commit{Messages: cfg.Commit.Messages, Records: cfg.Commit.Records, Bytes: int64(cfg.Commit.Bytes),
+			Every: time.Duration(cfg.Commit.Every)},
+		Timing: processor.Timing{Transaction: time.Duration(cfg.Commit.Transaction), Session: time.Duration(cfg.Commit.Session),
+			Rebalance: time.Duration(cfg.Commit.Rebalance)},
+		PurgeAfter: time.Duration(cfg.Purge), CloseAfter: time.Duration(cfg.Close), Leave: cfg.Stop == "leave",
+		SourceGapContinue: cfg.OnGap == "continue", Version: version, Log: log, Metrics: reg,
+	}
+	for _, s := range cfg.Sources {
+		format, ok := schemas.ParseFormat(s.Format)
+		if !ok {
+			return wc, usage(fmt.Errorf("sources: topic %s: format %q is not one of auto, cloudtrail, s3access", s.Topic, s.Format))
+		}
+		wc.Sources = append(wc.Sources, processor.Source{Topic: s.Topic, Format: format})
+	}
+	for _, s := range cfg.Stages {
+		wc.Stages = append(wc.Stages, processor.Stage(s))
+	}
+	for _, name := range cfg.Outputs {
+		wc.Outputs = append(wc.Outputs, alert.Format(name))
+	}
+	return wc, nil
+}
+
+func discardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }

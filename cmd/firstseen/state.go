@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"firstseen/processor"
+)
+
+type stateCmd struct {
+	Reset stateResetCmd `cmd:"" help:"Ask the workers to read a partition on from elsewhere, or to forget a rule's state."`
+}
+
+type stateResetCmd struct {
+	configFlags `embed:""`
+	Stage       string        `required:"" enum:"ingest,detect,group" help:"ingest, detect or group."`
+	Topic       string        `placeholder:"TOPIC" help:"Only this source topic (ingest)."`
+	Partition   int32         `default:"-1" placeholder:"N" help:"Only this partition of the stage's input."`
+	Use         string        `enum:"store,committed,noted,earliest," default:"" help:"Read on at the offset of the store, the group's committed one, the one ingest noted, or the earliest."`
+	Rule        string        `placeholder:"ID" help:"Delete this rule's state."`
+	Wait        time.Duration `default:"3m" help:"How long to wait for the workers' answers."`
+}
+
+// Run writes the request to control, where the owners of the partitions find it, and prints their answers.
+func (c *stateResetCmd) Run(a *app) error {
+	if (c.Use == "") == (c.Rule == "") {
+		return usage(errors.New("state reset: give either --use or --rule"))
+	}
+	cfg, err := c.load(nil)
+	if err != nil {
+		return err
+	}
+	log := discardLog()
+	set, err := loadRules(cfg, log)
+	if err != nil {
+		return err
+	}
+	wc, err := workerConfig(cfg, set, log, nil)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, c.Wait)
+	defer cancel()
+	answers := 0
+	err = processor.Ask(ctx, wc, processor.Request{Stage: processor.Stage(c.Stage), Topic: c.Topic, Partition: c.Partition, Use: c.Use, Rule: c.Rule},
+		func(partition, done string) {
+			answers++
+			fmt.Fprintf(a.stdout, "%s: %s\n", partition, done)
+		})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return exitError{exitGuarantee, fmt.Errorf("the request is written, but not every partition has answered within %s (%d did): "+
+			"a partition answers when its owner runs and, after --use, when it has processed a record", c.Wait, answers)}
+	}
+	return err
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/processor"
+)
+
+type tailCmd struct {
+	configFlags `embed:""`
+	FromStart   bool   `help:"Begin with the oldest alert instead of the next."`
+	Suppressed  bool   `help:"Print the suppressed findings instead of the alerts."`
+	Output      string `enum:"text,json" default:"text" help:"text: two lines an alert; json: the document, one a line."`
+	Count       int    `short:"n" placeholder:"N" help:"End after N alerts."`
+}
+
+// Run prints alerts as a read_committed subscriber sees them, until it is interrupted.
+func (c *tailCmd) Run(a *app) error {
+	cfg, adm, done, err := connect(a, &c.configFlags)
+	if err != nil {
+		return err
+	}
+	defer done()
+	topic := cfg.App + ".alerts"
+	if c.Suppressed {
+		topic = cfg.App + ".suppressed"
+	}
+	details, err := adm.ListTopics(a.ctx, topic)
+	if err != nil {
+		return fmt.Errorf("%w: %w", processor.ErrUnreachable, err)
+	}
+	if err := details.Error(); err != nil {
+		return fmt.Errorf("%w: topic %s: %w; a worker creates it when it starts", processor.ErrUnreachable, topic, err)
+	}
+	opts, err := cfg.ClientOpts()
+	if err != nil {
+		return usage(err)
+	}
+	from := kgo.NewOffset().AtEnd()
+	if c.FromStart {
+		from = kgo.NewOffset().AtStart()
+	}
+	cl, err := kgo.NewClient(append(opts, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
+	if err != nil {
+		return usage(err)
+	}
+	defer cl.Close()
+	for n := 0; ; {
+		fetches := cl.PollFetches(a.ctx)
+		if a.ctx.Err() != nil {
+			return nil
+		}
+		for _, e := range fetches.Errors() {
+			fmt.Fprintf(a.stderr, "firstseen: read %s/%d: %v\n", e.Topic, e.Partition, e.Err)
+		}
+		for r := range fetches.RecordsAll() {
+			if err := printAlert(a.stdout, r.Value, c.Output == "json"); err != nil {
+				return err
+			}
+			if n++; n == c.Count {
+				return nil
+			}
+		}
+	}
+}
+
+// printAlert prints an ECS alert document for people, or any document as it is.
+func printAlert(w io.Writer, document []byte, raw bool) error {
+	var doc struct {
+		Timestamp string `json:"@timestamp"`
+		Message   string
+		Event     struct {
+			Severity int
+			Reason   string
+		}
+		Rule      struct{ ID string }
+		Firstseen struct {
+			Alert struct {
+				Status string
+				Count  int64
+			}
+		}
+	}
+	if raw || json.Unmarshal(document, &doc) != nil || doc.Rule.ID == "" && doc.Message == "" {
+		_, err := fmt.Fprintf(w, "%s\n", document)
+		return err
+	}
+	severity := map[int]string{21: "low", 47: "medium", 73: "high", 99: "critical"}[doc.Event.Severity]
+	_, err := fmt.Fprintf(w, "%s  %-8s  %-8s  %s\n    %s  [%s]\n", doc.Timestamp, strings.ToUpper(severity), doc.Firstseen.Alert.Status, doc.Message, doc.Event.Reason, doc.Rule.ID)
+	return err
+}

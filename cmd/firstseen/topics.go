@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/config"
+	"firstseen/processor"
+)
+
+type topicsCmd struct {
+	Plan   topicsPlanCmd   `cmd:"" help:"Print the topics a deployment needs, with their settings. Needs no broker."`
+	Create topicsCreateCmd `cmd:"" help:"Create the topics that are missing."`
+	Check  topicsCheckCmd  `cmd:"" help:"Compare the topics with the plan; exit 3 if one would break the guarantee."`
+}
+
+type topicsPlanCmd struct {
+	configFlags `embed:""`
+}
+
+func plan(cfg *config.Config) []processor.TopicPlan {
+	pc := processor.Config{App: cfg.App, Partitions: int32(cfg.Partition)}
+	return pc.Plan()
+}
+
+// Run prints one topic a line.
+func (c *topicsPlanCmd) Run(a *app) error {
+	cfg, err := c.load(nil)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "TOPIC\tPARTITIONS\tSETTINGS")
+	for _, p := range plan(cfg) {
+		var settings []string
+		for _, k := range slices.Sorted(maps.Keys(p.Configs)) {
+			settings = append(settings, k+"="+p.Configs[k])
+		}
+		fmt.Fprintf(w, "%s\t%d\t%s\n", p.Name, p.Partitions, strings.Join(settings, " "))
+	}
+	return w.Flush()
+}
+
+type topicsCreateCmd struct {
+	configFlags `embed:""`
+	Sources     int32 `placeholder:"N" help:"Also create source topics that are missing, with N partitions."`
+}
+
+// Run creates what is missing and says what it created.
+func (c *topicsCreateCmd) Run(a *app) error {
+	cfg, adm, done, err := connect(a, &c.configFlags)
+	if err != nil {
+		return err
+	}
+	defer done()
+	topics := plan(cfg)
+	if c.Sources > 0 {
+		for _, s := range cfg.Sources {
+			topics = append(topics, processor.TopicPlan{Name: s.Topic, Partitions: c.Sources})
+		}
+	}
+	states, err := processor.CheckTopics(a.ctx, adm, topics)
+	if err != nil {
+		return err
+	}
+	made, err := processor.CreateTopics(a.ctx, adm, states, int16(cfg.Replicas))
+	for _, name := range made {
+		fmt.Fprintln(a.stdout, "created", name)
+	}
+	if err != nil {
+		return exitError{exitGuarantee, err}
+	}
+	if len(made) == 0 {
+		fmt.Fprintln(a.stdout, "nothing to create")
+	}
+	return nil
+}
+
+type topicsCheckCmd struct {
+	configFlags `embed:""`
+}
+
+// Run prints what is wrong.
+func (c *topicsCheckCmd) Run(a *app) error {
+	cfg, adm, done, err := connect(a, &c.configFlags)
+	if err != nil {
+		return err
+	}
+	defer done()
+	states, err := processor.CheckTopics(a.ctx, adm, plan(cfg))
+	if err != nil {
+		return err
+	}
+	bad := 0
+	for _, s := range states {
+		if s.Missing {
+			s.Problems = append(s.Problems, fmt.Sprintf("topic %s is missing; run: firstseen topics create", s.Plan.Name))
+		}
+		for _, p := range s.Problems {
+			fmt.Fprintln(a.stdout, "problem:", p)
+		}
+		for _, p := range s.Warnings {
+			fmt.Fprintln(a.stdout, "warning:", p)
+		}
+		bad += len(s.Problems)
+	}
+	if bad > 0 {
+		return exitError{exitGuarantee, fmt.Errorf("%d problems in %d topics", bad, len(states))}
+	}
+	fmt.Fprintf(a.stdout, "%d topics as planned\n", len(states))
+	return nil
+}
+
+// connect loads the configuration and opens an admin client that has reached a broker.
+func connect(a *app, f *configFlags) (*config.Config, *kadm.Client, func(), error) {
+	cfg, err := f.load(nil)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	opts, err := cfg.ClientOpts()
+	if err != nil {
+		return nil, nil, nil, usage(err)
+	}
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, nil, nil, usage(err)
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, 15*time.Second)
+	defer cancel()
+	if err := cl.Ping(ctx); err != nil {
+		cl.Close()
+		return nil, nil, nil, fmt.Errorf("%w at %s: %w", processor.ErrUnreachable, strings.Join(cfg.Brokers, ", "), err)
+	}
+	return cfg, kadm.NewClient(cl), cl.Close, nil
+}

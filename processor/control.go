@@ -1,0 +1,275 @@
+package processor
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Keys of <app>.control. Records that workers must agree on (deployment, rulesets) are written once, under the
+// transactional id "<app>-control". The others have one writer each: the lane that owns the source partition, in its
+// transaction, or the instance itself.
+const (
+	keyDeployment = "deployment"
+	keyBarrier    = "barrier"
+	prefixRuleset = "ruleset/"  // + hex of the hash; value: rules.Set.Encode
+	prefixFirst   = "first/"    // + topic/partition; value: firstNote
+	prefixOffset  = "offset/"   // + topic/partition; value: offsetNote
+	prefixWorker  = "instance/" // + instance; value: presence
+)
+
+// Deployment is what the first worker wrote down when it created the topics.
+type Deployment struct {
+	Version    int               `json:"version"`
+	Partitions int32             `json:"partitions"` // of candidates, findings and changelogs
+	TopicIDs   map[string]string `json:"topic_ids"`  // internal topics, by name
+	Sources    map[string]string `json:"sources"`    // ids of the source topics, by name
+}
+
+// firstNote is the event time of the first record read from a source partition, in Unix milliseconds.
+type firstNote struct {
+	Time int64 `json:"time"`
+}
+
+// offsetNote is how far ingest had read a source partition.
+type offsetNote struct {
+	Next int64 `json:"next"`
+}
+
+type presence struct {
+	Version string   `json:"version"`
+	Ruleset string   `json:"ruleset"`
+	Sources []string `json:"sources"`
+	Stages  []Stage  `json:"stages"`
+}
+
+func sourceKey(prefix, topic string, partition int32) string {
+	return fmt.Sprintf("%s%s/%d", prefix, topic, partition)
+}
+
+// control follows the control topic: the latest committed value of every key.
+type control struct {
+	topic string
+	cl    *kgo.Client // reads committed records and writes plain ones
+
+	mu      sync.Mutex
+	values  map[string][]byte
+	next    int64         // offset behind the last record seen
+	changed chan struct{} // closed and replaced at every change
+	done    chan struct{}
+}
+
+// openControl starts following topic. Close ends it.
+func openControl(ctx context.Context, cfg *Config) (*control, error) {
+	topic := cfg.topic(topicControl)
+	cl, err := kgo.NewClient(cfg.client(
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.MaxBufferedRecords(100),
+	)...)
+	if err != nil {
+		return nil, err
+	}
+	c := &control{topic: topic, cl: cl, values: map[string][]byte{}, changed: make(chan struct{}), done: make(chan struct{})}
+	go c.follow()
+	if err := c.sync(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *control) follow() {
+	defer close(c.done)
+	for {
+		fetches := c.cl.PollFetches(context.Background())
+		if fetches.IsClientClosed() {
+			return
+		}
+		c.mu.Lock()
+		fetches.EachRecord(func(r *kgo.Record) {
+			c.next = r.Offset + 1
+			if len(r.Value) == 0 {
+				delete(c.values, string(r.Key))
+			} else {
+				c.values[string(r.Key)] = r.Value
+			}
+		})
+		close(c.changed)
+		c.changed = make(chan struct{})
+		c.mu.Unlock()
+	}
+}
+
+// Close stops following.
+func (c *control) Close() {
+	c.cl.Close()
+	<-c.done
+}
+
+func (c *control) get(key string) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.values[key]
+}
+
+// since reports whether control has changed since the offset in seen, and moves that.
+func (c *control) since(seen *int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	changed := c.next != *seen
+	*seen = c.next
+	return changed
+}
+
+// put writes a record that has this process as its only writer.
+func (c *control) put(ctx context.Context, key string, value []byte) (int64, error) {
+	r := &kgo.Record{Topic: c.topic, Key: []byte(key), Value: value}
+	if err := c.cl.ProduceSync(ctx, r).FirstErr(); err != nil {
+		return 0, fmt.Errorf("write %q to %s: %w", key, c.topic, err)
+	}
+	return r.Offset, nil
+}
+
+// sync returns when everything that was committed to control before the call has been seen: it writes a barrier and
+// waits until a read_committed reader delivers it.
+func (c *control) sync(ctx context.Context) error {
+	at, err := c.put(ctx, keyBarrier, []byte("1"))
+	if err != nil {
+		return err
+	}
+	return c.wait(ctx, func() bool { return c.next > at })
+}
+
+// wait returns when ok is true. ok is called with the lock held, after every change.
+func (c *control) wait(ctx context.Context, ok func() bool) error {
+	for {
+		c.mu.Lock()
+		yes, changed := ok(), c.changed
+		c.mu.Unlock()
+		if yes {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("read %s: %w", c.topic, context.Cause(ctx))
+		}
+	}
+}
+
+// agree writes records that all workers must agree on: it fences every other writer, reads to a barrier, asks decide
+// for what is missing and writes that in one transaction. decide is called again when another worker came between.
+func (c *control) agree(ctx context.Context, cfg *Config, decide func() (map[string][]byte, error)) error {
+	var last error
+	for range 10 {
+		if last = c.tryAgree(ctx, cfg, decide); last == nil || !errors.Is(last, errFenced) {
+			return last
+		}
+	}
+	return last
+}
+
+var errFenced = errors.New("another worker wrote to control at the same time")
+
+func (c *control) tryAgree(ctx context.Context, cfg *Config, decide func() (map[string][]byte, error)) error {
+	cl, err := kgo.NewClient(cfg.client(kgo.TransactionalID(cfg.App+"-control"), kgo.TransactionTimeout(cfg.Timing.Transaction),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	if _, _, err := cl.ProducerID(ctx); err != nil {
+		return fmt.Errorf("fence the writers of %s: %w", c.topic, err)
+	}
+	if err := c.sync(ctx); err != nil {
+		return err
+	}
+	records, err := decide()
+	if err != nil || len(records) == 0 {
+		return err
+	}
+	if err := cl.BeginTransaction(); err != nil {
+		return fmt.Errorf("%w: %w", errFenced, err)
+	}
+	for k, v := range records {
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: c.topic, Key: []byte(k), Value: v}).FirstErr(); err != nil {
+			return errors.Join(fmt.Errorf("%w: write %q: %w", errFenced, k, err), cl.EndTransaction(ctx, kgo.TryAbort))
+		}
+	}
+	if err := cl.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		return fmt.Errorf("%w: %w", errFenced, err)
+	}
+	return c.sync(ctx)
+}
+
+// deployment returns the record of the deployment, nil if there is none.
+func (c *control) deployment() (*Deployment, error) {
+	v := c.get(keyDeployment)
+	if v == nil {
+		return nil, nil
+	}
+	d := new(Deployment)
+	if err := json.Unmarshal(v, d); err != nil {
+		return nil, fmt.Errorf("%w: record %q of %s: %w", ErrGuarantee, keyDeployment, c.topic, err)
+	}
+	if d.Version != 1 {
+		return nil, fmt.Errorf("%w: %s was written by a newer version (%d): upgrade this worker", ErrGuarantee, c.topic, d.Version)
+	}
+	return d, nil
+}
+
+// ruleset returns the encoded ruleset of a hash, waiting for it until ctx ends: it is committed to control before the
+// first record that names it, but this follower may be a moment behind.
+func (c *control) ruleset(ctx context.Context, hash []byte) ([]byte, error) {
+	key := prefixRuleset + hex.EncodeToString(hash)
+	var v []byte
+	err := c.wait(ctx, func() bool { v = c.values[key]; return v != nil })
+	return v, err
+}
+
+// rulesets returns every encoded ruleset.
+func (c *control) rulesets() [][]byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all [][]byte
+	for k, v := range c.values {
+		if strings.HasPrefix(k, prefixRuleset) {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// historyStart returns the latest first time noted for any source partition, in Unix milliseconds, and the offset that
+// this is current to. ok is false when there is none, or nothing new since the offset seen.
+func (c *control) historyStart(seen int64) (at, start int64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.next == seen {
+		return seen, 0, false
+	}
+	for k, v := range c.values {
+		var n firstNote
+		if strings.HasPrefix(k, prefixFirst) && json.Unmarshal(v, &n) == nil && (!ok || n.Time > start) {
+			start, ok = n.Time, true
+		}
+	}
+	return c.next, start, ok
+}
+
+// encodeNote returns the JSON of a note; the note types cannot fail to encode.
+func encodeNote(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}

@@ -1,0 +1,42 @@
+package processor
+
+import (
+	"testing"
+	"time"
+
+	"firstseen/devbroker"
+)
+
+func embedded(t *testing.T) string {
+	t.Helper()
+	b, err := devbroker.Start(devbroker.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b.Addr()
+}
+
+// TestExactlyOnce kills workers until enough kills have met an open transaction. Nothing may be missing or doubled, for
+// subscribers or in the stores.
+func TestExactlyOnce(t *testing.T) {
+	v, hits := ordeal{seed: 1, records: 20_000, pace: 30 * time.Second, workers: 3}.run(t, embedded(t))
+	if v != (verdict{}) {
+		t.Error(v)
+	}
+	if hits < 20 {
+		t.Errorf("only %d kills met an open transaction: the test shows too little", hits)
+	}
+}
+
+// TestExactlyOnceCatchesTheMutant shows that the test can fail: the same run with state written before the commit.
+func TestExactlyOnceCatchesTheMutant(t *testing.T) {
+	v, _ := ordeal{seed: 1, records: 8_000, pace: 12 * time.Second, workers: 3, applyFirst: true}.run(t, embedded(t))
+	if v.missing == 0 && v.wrong == 0 && v.terms == 0 {
+		t.Error("state written before the commit went unnoticed")
+	}
+}

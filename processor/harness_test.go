@@ -1,0 +1,340 @@
+package processor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/rules"
+	"firstseen/schemas"
+	"firstseen/schemas/wire"
+	"firstseen/state"
+)
+
+// The test binary is also the worker process that the tests kill: with this variable set it runs one.
+const workerEnv = "FIRSTSEEN_TEST_WORKER"
+
+func TestMain(m *testing.M) {
+	if spec := os.Getenv(workerEnv); spec != "" {
+		os.Exit(workerMain(spec))
+	}
+	os.Exit(m.Run())
+}
+
+// workerSpec is what a worker process is told.
+type workerSpec struct {
+	Brokers, App, Instance, Dir string
+	Set                         []string // rules.LoadOptions.Set
+	Faults                      bool     // transactions held open and aborted at random
+	ApplyFirst                  bool     // the mutant: state is written before the commit
+}
+
+func workerMain(encoded string) int {
+	var spec workerSpec
+	if err := json.Unmarshal([]byte(encoded), &spec); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	set, _, err := rules.Load(rules.LoadOptions{Set: spec.Set})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	cfg := testConfig(spec.Brokers, spec.App, spec.Instance, spec.Dir, set)
+	cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	if spec.Faults {
+		cfg.hooks.beforeEnd = func() { time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond) }
+		cfg.hooks.abort = func() bool { return rand.IntN(20) == 0 }
+	}
+	cfg.hooks.applyFirst = spec.ApplyFirst
+	w, err := New(cfg)
+	if err == nil {
+		err = w.Run(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 3
+	}
+	return 0
+}
+
+// testConfig is a worker with short time-outs.
+func testConfig(brokers, app, instance, dir string, set *rules.Set) Config {
+	return Config{
+		App: app, Instance: instance, StateDir: dir, Rules: set, Version: "test",
+		Client:  []kgo.Opt{kgo.SeedBrokers(strings.Split(brokers, ",")...), kgo.MetadataMinAge(100 * time.Millisecond)},
+		Sources: []Source{{"cloudtrail", schemas.FormatAuto}, {"s3access", schemas.FormatAuto}}, Partitions: 4,
+		Lanes:  map[Stage]int{StageIngest: 1, StageDetect: 1, StageGroup: 1},
+		Timing: Timing{Session: 10 * time.Second, Rebalance: 15 * time.Second, Heartbeat: 500 * time.Millisecond, Transaction: 8 * time.Second, Tick: time.Second},
+	}
+}
+
+// worker is a worker process.
+type worker struct {
+	spec workerSpec
+	cmd  *exec.Cmd
+	log  string
+	done chan error
+}
+
+// start starts a worker process whose output is shown if the test fails.
+func startWorker(t *testing.T, spec workerSpec) *worker {
+	t.Helper()
+	w := &worker{spec: spec, log: spec.Dir + ".log"}
+	w.start(t)
+	t.Cleanup(func() {
+		w.kill()
+		if t.Failed() {
+			if b, err := os.ReadFile(w.log); err == nil {
+				t.Logf("%s said:\n%s", spec.Instance, b[max(0, len(b)-6000):])
+			}
+		}
+	})
+	return w
+}
+
+func (w *worker) start(t *testing.T) {
+	t.Helper()
+	encoded, err := json.Marshal(w.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.OpenFile(w.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	w.cmd = exec.Command(os.Args[0])
+	w.cmd.Env = append(os.Environ(), workerEnv+"="+string(encoded))
+	w.cmd.Stdout, w.cmd.Stderr = out, out
+	if err := w.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.done = make(chan error, 1)
+	go func(cmd *exec.Cmd, done chan error) { done <- cmd.Wait(); close(done) }(w.cmd, w.done)
+}
+
+// kill ends the process with SIGKILL and waits until it is gone.
+func (w *worker) kill() {
+	_ = w.cmd.Process.Kill() // it may have ended by itself
+	<-w.done
+}
+
+// stop asks the process to end and fails the test if it does not end well.
+func (w *worker) stop(t *testing.T) {
+	t.Helper()
+	if err := w.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Errorf("stop %s: %v", w.spec.Instance, err)
+	}
+	if err, open := <-w.done; open && err != nil {
+		t.Errorf("%s ended with %v", w.spec.Instance, err)
+	}
+}
+
+// cluster is the broker under test, seen from outside.
+type cluster struct {
+	t       *testing.T
+	brokers string
+	cl      *kgo.Client
+	adm     *kadm.Client
+}
+
+func newTestCluster(t *testing.T, brokers string) *cluster {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(brokers, ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	return &cluster{t, brokers, cl, kadm.NewClient(cl)}
+}
+
+func (c *cluster) createTopic(name string, partitions int32, configs map[string]*string) {
+	c.t.Helper()
+	if _, err := c.adm.DeleteTopics(context.Background(), name); err != nil {
+		c.t.Fatal(err)
+	}
+	c.await("create "+name, time.Minute, func() bool {
+		_, err := c.adm.CreateTopic(context.Background(), partitions, -1, configs, name)
+		return err == nil
+	})
+}
+
+// await polls until ok, which asks a broker, is true.
+func (c *cluster) await(what string, limit time.Duration, ok func() bool) {
+	c.t.Helper()
+	for deadline := time.Now().Add(limit); !ok(); {
+		if c.t.Failed() {
+			c.t.FailNow()
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("%s: not within %s", what, limit)
+		}
+		time.Sleep(50 * time.Millisecond) //nolint:forbidigo // between two questions to a broker
+	}
+}
+
+// open reports whether a worker's transaction is open on the broker.
+func (c *cluster) open(w *worker) bool {
+	c.t.Helper()
+	txns, err := c.adm.ListTransactions(context.Background(), nil, []string{"Ongoing"})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, txn := range txns {
+		if strings.HasPrefix(txn.TxnID, w.spec.App+"-") && strings.Contains(txn.TxnID, "-"+w.spec.Instance+"-") {
+			return true
+		}
+	}
+	return false
+}
+
+// drained reports whether a group has processed all records of a topic: behind its committed offsets, a read_committed
+// reader finds nothing but markers up to the high watermark.
+func (c *cluster) drained(group, topic string) bool {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	committed, err := stableOffsets(ctx, c.adm, group)
+	if err != nil {
+		return false
+	}
+	ends, err := c.adm.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return false
+	}
+	from, left := map[int32]kgo.Offset{}, map[int32]int64{}
+	ends.Each(func(e kadm.ListedOffset) {
+		at, ok := committed.Lookup(topic, e.Partition)
+		if !ok {
+			at.At = 0
+		}
+		if at.At < e.Offset {
+			from[e.Partition], left[e.Partition] = kgo.NewOffset().At(at.At), e.Offset
+		}
+	})
+	if len(left) == 0 {
+		return true
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.brokers, ",")...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(500*time.Millisecond))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer cl.Close()
+	for len(left) > 0 {
+		fetches := cl.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return false
+		}
+		data := false
+		fetches.EachRecord(func(r *kgo.Record) {
+			data = data || !r.Attrs.IsControl()
+			if r.Offset+1 >= left[r.Partition] {
+				delete(left, r.Partition)
+			}
+		})
+		if data {
+			return false
+		}
+	}
+	return true
+}
+
+// read returns all committed records of a topic.
+func (c *cluster) read(topic string) []*kgo.Record {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var all []*kgo.Record
+	ends, err := c.adm.ListEndOffsets(ctx, topic)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	left := map[int32]int64{}
+	from := map[int32]kgo.Offset{}
+	ends.Each(func(e kadm.ListedOffset) {
+		if e.Offset > 0 {
+			left[e.Partition], from[e.Partition] = e.Offset, kgo.NewOffset().AtStart()
+		}
+	})
+	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.brokers, ",")...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer cl.Close()
+	for len(left) > 0 {
+		fetches := cl.PollFetches(ctx)
+		if err := ctx.Err(); err != nil {
+			c.t.Fatalf("read %s: %v, with %v left", topic, err, left)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if !r.Attrs.IsControl() {
+				all = append(all, r)
+			}
+			if r.Offset+1 >= left[r.Partition] {
+				delete(left, r.Partition)
+			}
+		})
+	}
+	return all
+}
+
+// terms returns what the workers' stores hold for the detect stage: of every partition the range that has come farthest.
+func terms(t *testing.T, dirs []string, partitions int32) map[string]wire.Term {
+	t.Helper()
+	best := map[int32]int64{}
+	found := map[int32]map[string]wire.Term{}
+	for _, dir := range dirs {
+		store, err := state.Open(dir, state.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range partitions {
+			r, err := store.Range(state.Detect, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pos, ok := r.Position()
+			if !ok || pos.ChangelogNext <= best[n] {
+				continue
+			}
+			best[n], found[n] = pos.ChangelogNext, map[string]wire.Term{}
+			if err := r.Scan(nil, func(key, value []byte) error {
+				var term wire.Term
+				if err := wire.DecodeTerm(value, &term); err != nil {
+					return err
+				}
+				found[n][string(key)] = term
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := map[string]wire.Term{}
+	for n := range partitions {
+		for k, v := range found[n] {
+			all[k] = v
+		}
+	}
+	return all
+}

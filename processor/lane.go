@@ -1,0 +1,402 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/processor/stage"
+	"firstseen/schemas"
+)
+
+// A lane is one goroutine with one Kafka client, one transactional id and its partitions. It polls, processes, commits
+// and applies; nothing it holds is shared but parts, which the client's group callbacks change too.
+type lane struct {
+	w     *Worker
+	stage Stage
+	name  string // "<app>-<stage>-<instance>-<lane>": transactional id and group instance id
+	log   *slog.Logger
+	step  step
+
+	sess  *kgo.GroupTransactSession
+	out   output
+	slice int // messages polled at once: fewer where one takes long
+	limit int // messages of a turn: halved to find a record whose output is refused
+
+	lastCommit time.Time
+	lastPurge  time.Time
+	refused    refusal
+	touched    []*part // with records in this transaction
+	stopping   bool    // this transaction is the last
+	heard      int64   // offset of control up to which requests were looked at
+
+	mu    sync.Mutex
+	parts map[topicPartition]*part // partitions taken over and not revoked since
+	bad   map[topicPartition]fault // partitions that could not be processed, not to be tried again at once
+}
+
+// fault is why a partition was put into quarantine, and when.
+type fault struct {
+	err  error
+	when time.Time
+}
+
+// refusal is a record whose output the broker refused for its content.
+type refusal struct {
+	tp     topicPartition
+	offset int64
+	err    error
+}
+
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+func (t topicPartition) String() string { return fmt.Sprintf("%s/%d", t.topic, t.partition) }
+
+// step is the work of a stage on the records of one transaction.
+type step interface {
+	// ready prepares a partition that was taken over, or whose transaction was aborted.
+	ready(p *part) error
+	// record processes one record. An error puts the partition in quarantine: bad input is no error, it is a dead letter.
+	record(p *part, r *kgo.Record) error
+	// flush produces what the transaction writes besides its changelog.
+	flush() error
+	// drop forgets everything since the last flush or drop.
+	drop()
+	// size is how much the transaction holds: decoded records and decoded bytes.
+	size() (records int, bytes int64)
+}
+
+// errSession ends a session: its outcome is unknown or it is no longer trusted. The lane makes a new one, in which
+// every partition is taken over again and the brokers say what was committed.
+var errSession = errors.New("session ended")
+
+const (
+	maxSlice = 100
+	idleWait = 500 * time.Millisecond // an idle turn; a rebalance waits no longer for it
+)
+
+func (l *lane) part(tp topicPartition) *part {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.parts[tp]
+}
+
+// owned returns the lane's partitions.
+func (l *lane) owned() []*part {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make([]*part, 0, len(l.parts))
+	for _, p := range l.parts {
+		all = append(all, p)
+	}
+	return all
+}
+
+// run works until ctx ends, then returns nil, or until an error that a new session cannot mend.
+func (l *lane) run(ctx context.Context) error {
+	var fenced []time.Time
+	for ctx.Err() == nil {
+		err := l.session(ctx)
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+		if errors.Is(err, kerr.FencedInstanceID) {
+			return l.twice(err)
+		}
+		if errors.Is(err, kerr.ProducerFenced) {
+			fenced = append(fenced, time.Now())
+			if n := len(fenced); n >= 3 && fenced[n-1].Sub(fenced[n-3]) < time.Minute {
+				return l.twice(err)
+			}
+		}
+		if !errors.Is(err, errSession) {
+			return err
+		}
+		l.w.metrics.sessions.WithLabelValues(string(l.stage)).Inc()
+		l.log.Info("starting a new session", "because", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond): // a broker that refuses is not asked in a tight loop
+		}
+	}
+	return nil
+}
+
+func (l *lane) twice(err error) error {
+	return fmt.Errorf("%w: another process runs as instance %q of app %q (%w): give every worker its own instance name, or stop the other one",
+		ErrGuarantee, l.w.cfg.Instance, l.w.cfg.App, err)
+}
+
+// session runs turns with one client until the outcome of a transaction is unknown.
+func (l *lane) session(ctx context.Context) error {
+	l.mu.Lock()
+	l.parts = map[topicPartition]*part{}
+	l.mu.Unlock()
+	made := make(chan struct{}) // the client joins its group before its constructor returns
+	sess, err := kgo.NewGroupTransactSession(l.options(made)...)
+	if err != nil {
+		return fmt.Errorf("lane %s: %w", l.name, err)
+	}
+	l.sess = sess
+	close(made)
+	defer func() {
+		sess.CloseAllowingRebalance() // before drop: the client may still be sending what drop frees
+		l.step.drop()
+		l.touched = l.touched[:0]
+		l.w.health.clear(l.name)
+	}()
+	// Asking for the producer id ends the transaction that a killed predecessor left open.
+	if _, _, err := sess.Client().ProducerID(ctx); err != nil {
+		return fmt.Errorf("%w: get a producer id: %w", errSession, err)
+	}
+	opened := time.Now()
+	for {
+		if err := l.turn(ctx); err != nil {
+			return err
+		}
+		if l.stopping {
+			return nil
+		}
+		l.purge(ctx)
+		if l.w.health.waiting(l.name) && time.Since(opened) > l.w.cfg.Timing.Recheck {
+			return fmt.Errorf("%w: trying the partitions in quarantine again", errSession)
+		}
+	}
+}
+
+func (l *lane) options(made <-chan struct{}) []kgo.Opt {
+	t := l.w.cfg.Timing
+	var topics []string
+	switch l.stage {
+	case StageIngest:
+		for _, s := range l.w.cfg.Sources {
+			topics = append(topics, s.Topic)
+		}
+	case StageDetect:
+		topics = []string{l.w.cfg.topic(topicCandidates)}
+	case StageGroup:
+		topics = []string{l.w.cfg.topic(topicFindings)}
+	}
+	return l.w.cfg.client(
+		kgo.ConsumerGroup(l.w.cfg.group(l.stage)),
+		kgo.ConsumeTopics(topics...),
+		kgo.InstanceID(l.name),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(t.Session), kgo.RebalanceTimeout(t.Rebalance), kgo.HeartbeatInterval(t.Heartbeat),
+		kgo.TransactionalID(l.name), kgo.TransactionTimeout(t.Transaction),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.AdjustFetchOffsetsFn(func(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+			<-made
+			return l.takeOver(ctx, offsets)
+		}),
+		kgo.OnPartitionsAssigned(l.assigned), kgo.OnPartitionsRevoked(l.release), kgo.OnPartitionsLost(l.release),
+		kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(512<<10),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		kgo.ProducerLinger(0),
+		kgo.WithLogger(clientLog{l.log}),
+	)
+}
+
+// assigned is called when a join has ended, before takeOver, and also when there is nothing new.
+func (l *lane) assigned(_ context.Context, _ *kgo.Client, added map[string][]int32) {
+	if len(added) == 0 {
+		l.w.health.joined(l.name)
+	}
+}
+
+func (l *lane) release(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for topic, partitions := range lost {
+		for _, p := range partitions {
+			tp := topicPartition{topic, p}
+			delete(l.parts, tp)
+			l.w.health.mend(l.name, tp)
+		}
+	}
+}
+
+// turn is one transaction. It begins and ends one even when there is nothing to do, because a session that has seen a
+// revoke does not report the next one before an End.
+func (l *lane) turn(ctx context.Context) error {
+	defer l.sess.AllowRebalance()
+	if err := l.sess.Begin(); err != nil {
+		return fmt.Errorf("%w: begin: %w", errSession, err)
+	}
+	l.out.reset()
+	try := kgo.TryCommit
+	if err := l.fill(ctx); err != nil {
+		return err
+	}
+	l.stopping = ctx.Err() != nil
+	if err := l.produce(); err != nil {
+		return err
+	}
+	began := time.Now()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.w.cfg.Timing.Session+l.w.cfg.Timing.Rebalance+time.Minute)
+	defer cancel()
+	if err := l.sess.Client().Flush(end); err != nil {
+		return fmt.Errorf("%w: flush: %w", errSession, err)
+	}
+	if err := l.out.err(); err != nil {
+		l.log.Warn("a record could not be produced; the transaction is aborted and its input read again", "error", err)
+		if isRejection(err) {
+			l.bisect(err)
+		}
+		try = kgo.TryAbort
+	}
+	if h := l.w.cfg.hooks; h.beforeEnd != nil && l.out.sent > 0 {
+		h.beforeEnd()
+		if h.abort() {
+			try = kgo.TryAbort
+		}
+	}
+	if l.w.cfg.hooks.applyFirst {
+		if err := l.apply(); err != nil {
+			return err
+		}
+	}
+	committed, err := l.sess.End(end, try)
+	if l.out.sent > 0 {
+		l.w.metrics.seconds.WithLabelValues(string(l.stage)).Observe(time.Since(began).Seconds())
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: the outcome of a transaction is unknown: %w", errSession, err)
+	case !committed:
+		l.w.metrics.aborts.WithLabelValues(string(l.stage)).Inc()
+		return l.rewind(end)
+	}
+	l.lastCommit = time.Now()
+	l.limit = min(l.limit*2, l.w.cfg.Commit.Messages)
+	l.refused = refusal{}
+	l.out.count()
+	if l.w.cfg.hooks.applyFirst {
+		return nil
+	}
+	return l.apply()
+}
+
+// fill polls and processes until the transaction is large enough, old enough, or there is nothing more to read.
+func (l *lane) fill(ctx context.Context) error {
+	gap := 5 * time.Millisecond
+	if l.stage == StageIngest {
+		gap = 20 * time.Millisecond
+	}
+	budget := l.w.cfg.Commit
+	old := time.Now().Add(min(budget.Every, l.w.cfg.Timing.Transaction/4) + idleWait)
+	messages := 0
+	wait := idleWait
+	for {
+		n, took, err := l.poll(ctx, wait, min(l.slice, l.limit-messages))
+		if err != nil {
+			return err
+		}
+		if took > budget.Every {
+			l.slice = max(1, l.slice/2)
+		} else {
+			l.slice = min(2*l.slice, maxSlice)
+		}
+		if n > 0 && messages == 0 {
+			old = time.Now().Add(min(budget.Every, l.w.cfg.Timing.Transaction/4))
+		}
+		messages += n
+		records, bytes := l.step.size()
+		now := time.Now()
+		if ctx.Err() != nil || messages >= l.limit || records >= budget.Records || bytes >= budget.Bytes || now.After(old) {
+			return nil
+		}
+		wait = 0
+		if n == 0 {
+			if wait = l.lastCommit.Add(gap).Sub(now); wait <= 0 || messages == 0 {
+				return nil
+			}
+		}
+	}
+}
+
+// poll processes up to limit buffered messages, waiting up to wait for the first. It returns how many there were and
+// how long processing them took.
+func (l *lane) poll(ctx context.Context, wait time.Duration, limit int) (n int, took time.Duration, err error) {
+	var fetches kgo.Fetches
+	if wait <= 0 {
+		fetches = l.sess.PollRecords(nil, limit) //nolint:staticcheck // nil is kgo's way to say: do not wait
+	} else {
+		pollCtx, cancel := context.WithTimeout(ctx, wait)
+		fetches = l.sess.PollRecords(pollCtx, limit)
+		cancel()
+	}
+	// Errors first: after some of them the records of the same poll are not the next ones.
+	for _, e := range fetches.Errors() {
+		switch {
+		case errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, context.Canceled):
+		case errors.Is(e.Err, kgo.ErrClientClosed):
+			return 0, 0, fmt.Errorf("%w: %w", errSession, e.Err)
+		case errors.Is(e.Err, kerr.FencedInstanceID):
+			return 0, 0, e.Err
+		case errors.Is(e.Err, kerr.OffsetOutOfRange), errors.As(e.Err, new(*kgo.ErrDataLoss)):
+			return 0, 0, fmt.Errorf("%w: %s/%d: %w", errSession, e.Topic, e.Partition, e.Err)
+		default:
+			l.w.metrics.pollErrors.WithLabelValues(string(l.stage)).Inc()
+			l.log.Warn("poll", "topic", e.Topic, "partition", e.Partition, "error", e.Err)
+		}
+	}
+	began := time.Now()
+	for _, f := range fetches {
+		for _, t := range f.Topics {
+			for _, fp := range t.Partitions {
+				n += len(fp.Records)
+				if err := l.records(topicPartition{t.Topic, fp.Partition}, fp); err != nil {
+					return n, 0, err
+				}
+			}
+		}
+	}
+	return n, time.Since(began), nil
+}
+
+// records processes what was polled of one partition.
+func (l *lane) records(tp topicPartition, fp kgo.FetchPartition) error {
+	if len(fp.Records) == 0 {
+		return nil
+	}
+	p := l.part(tp)
+	if p == nil {
+		return fmt.Errorf("%w: got records of %s, which was not taken over", errSession, tp)
+	}
+	for _, r := range fp.Records {
+		if r.Offset < p.next {
+			return fmt.Errorf("%w: %s: got offset %d again after %d", errSession, tp, r.Offset, p.next-1)
+		}
+		l.touch(p)
+		p.next = r.Offset + 1
+		l.out.messages++
+		l.out.last = refusal{tp: tp, offset: r.Offset}
+		p.off.SweepClock, p.off.InputTimestamp = stage.Advance(p.off.SweepClock, p.off.InputTimestamp, r.Timestamp.UnixMilli())
+		if l.refused.err != nil && l.refused.tp == tp && l.refused.offset == r.Offset {
+			l.deadLetter(r, schemas.DeadLetter{Reason: schemas.RejectedOutput, Detail: l.refused.err.Error(), Index: -1, Value: r.Value})
+			continue
+		}
+		if err := l.step.record(p, r); err != nil {
+			err = fmt.Errorf("%s offset %d: %w", tp, r.Offset, err)
+			l.mu.Lock()
+			l.bad[tp] = fault{err, time.Now()}
+			l.mu.Unlock()
+			return fmt.Errorf("%w: %w", errSession, err)
+		}
+	}
+	p.lag.Set(float64(fp.HighWatermark - p.next))
+	return nil
+}

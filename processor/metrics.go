@@ -1,0 +1,106 @@
+package processor
+
+import (
+	"context"
+	"log/slog"
+	"math"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/state"
+)
+
+// metrics are the worker's Prometheus metrics. Counters of records count what was committed: a transaction that is
+// aborted and read again counts once.
+type metrics struct {
+	reg        prometheus.Registerer
+	messages   *prometheus.CounterVec // stage
+	records    prometheus.Counter
+	filtered   prometheus.Counter
+	skipped    prometheus.Counter
+	dead       *prometheus.CounterVec // reason
+	unverified prometheus.Counter
+	candidates prometheus.Counter
+	findings   prometheus.Counter
+	alerts     *prometheus.CounterVec   // status
+	suppressed *prometheus.CounterVec   // reason
+	lag        *prometheus.GaugeVec     // stage, topic, partition
+	seconds    *prometheus.HistogramVec // stage
+	aborts     *prometheus.CounterVec   // stage
+	sessions   *prometheus.CounterVec   // stage
+	pollErrors *prometheus.CounterVec   // stage
+	restoring  *prometheus.GaugeVec     // stage, partition
+	purged     *prometheus.CounterVec   // topic
+}
+
+func newMetrics(reg prometheus.Registerer, h *health) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "firstseen", Name: name, Help: help})
+		reg.MustRegister(c)
+		return c
+	}
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "firstseen", Name: name, Help: help}, labels)
+		reg.MustRegister(c)
+		return c
+	}
+	gauges := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "firstseen", Name: name, Help: help}, labels)
+		reg.MustRegister(g)
+		return g
+	}
+	m := &metrics{
+		reg:        reg,
+		messages:   counters("messages_total", "Kafka messages processed, by stage.", "stage"),
+		records:    counter("records_total", "Log records found in the messages of the source topics."),
+		filtered:   counter("records_filtered_total", "Log records that no rule can match, passed over unparsed."),
+		skipped:    counter("records_skipped_total", "Records of known kinds that are no log records: test events, digests, control messages."),
+		dead:       counters("dead_letters_total", "Records sent to the dead-letter topic, by reason.", "reason"),
+		unverified: counter("time_unverified_total", "Records whose time could not be checked because their message has no timestamp."),
+		candidates: counter("candidates_total", "Candidate records sent to detect, each standing for one or more events."),
+		findings:   counter("findings_total", "Finding records sent to group, each with one or more matches."),
+		alerts:     counters("alerts_total", "Alerts written, by status (open, closed, overflow, gap).", "status"),
+		suppressed: counters("suppressed_total", "Findings written to the suppressed topic, by reason.", "reason"),
+		lag:        gauges("lag", "Offsets between the last record processed and the high watermark. Transaction markers count, so an idle internal topic shows a few.", "stage", "topic", "partition"),
+		aborts:     counters("transaction_aborts_total", "Transactions aborted and processed again.", "stage"),
+		sessions:   counters("sessions_restarted_total", "Sessions given up because the outcome of a transaction was unknown or a partition waits.", "stage"),
+		pollErrors: counters("poll_errors_total", "Errors of polls, which are retried.", "stage"),
+		restoring:  gauges("restore_remaining", "Changelog offsets still to read before a partition's state is current.", "stage", "partition"),
+		purged:     counters("purged_total", "Consumed internal records deleted.", "topic"),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "firstseen", Name: "transaction_end_seconds",
+			Help: "Time to flush and end a transaction.", Buckets: prometheus.ExponentialBuckets(0.002, 2, 16)}, []string{"stage"}),
+	}
+	reg.MustRegister(m.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "firstseen", Name: "partitions_quarantined",
+		Help: "Partitions that wait because of an error; /readyz says which."}, func() float64 { return float64(h.quarantined()) }))
+	return m
+}
+
+func (m *metrics) watchStore(s *state.Store) {
+	m.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "firstseen", Name: "store_bytes",
+		Help: "Size of the local store on disk."}, func() float64 {
+		stats, err := s.Stats()
+		if err != nil {
+			return math.NaN()
+		}
+		return float64(stats.DiskBytes)
+	}))
+}
+
+// clientLog passes the Kafka client's warnings to the log. What it calls an error is routine here: the session decides.
+type clientLog struct{ log *slog.Logger }
+
+func (c clientLog) Level() kgo.LogLevel {
+	if c.log.Enabled(context.Background(), slog.LevelDebug) {
+		return kgo.LogLevelInfo
+	}
+	return kgo.LogLevelWarn
+}
+
+func (c clientLog) Log(level kgo.LogLevel, msg string, keyvals ...any) {
+	at := slog.LevelDebug
+	if level <= kgo.LogLevelWarn {
+		at = slog.LevelWarn
+	}
+	c.log.Log(context.Background(), at, "kafka client: "+msg, keyvals...)
+}

@@ -1,0 +1,192 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/processor/stage"
+	"firstseen/schemas/wire"
+	"firstseen/state"
+)
+
+// part is an input partition of a lane. A new one is made at every assignment; an old one that is still referred to
+// can do no harm, because the store refuses batches that were not computed from where it stands.
+type part struct {
+	tp        topicPartition
+	inputID   [16]byte         // topic id of the input
+	committed int64            // offset the group has committed, negative: none yet
+	base      int64            // input offset at which this transaction began
+	next      int64            // input offset behind the last record processed
+	off       wire.Offset      // sweep clock and highest timestamp with this transaction's records
+	touched   bool             // has records in this transaction
+	lag       prometheus.Gauge // offsets behind the high watermark
+
+	answers []reply // to requests, sent with this transaction
+
+	// of detect and group
+	logID   [16]byte // topic id of the changelog
+	rng     *state.Range
+	pos     state.Position // where the store stands
+	view    *stage.Overlay
+	group   *stage.Group
+	counted stage.GroupCounts // what the metrics have of group
+	cursor  []byte            // of the sweep
+	logNext int64             // behind the last changelog record produced in this transaction
+
+	// of ingest
+	noted     int64 // offset in the last note
+	firstSeen bool  // the first time is noted, or will be by this transaction
+	newFirst  bool  // by this one
+	gap       int64 // records that the topic's retention deleted before they were read
+}
+
+// sweepKeys is how many keys a commit looks at for expiry.
+const sweepKeys = 300
+
+// produce sends the outputs of the transaction, and for every partition with state one changelog record per distinct
+// key and at last the input offset that they are current to.
+func (l *lane) produce() error {
+	if err := l.forgetRules(); err != nil {
+		return fmt.Errorf("%w: %w", errSession, err)
+	}
+	if err := l.step.flush(); err != nil {
+		return fmt.Errorf("%w: %w", errSession, err)
+	}
+	topic := l.w.cfg.changelog(l.stage)
+	for _, p := range l.touched {
+		l.answer(p)
+		if p.rng == nil {
+			continue
+		}
+		due, cursor, err := p.rng.Sweep(p.cursor, sweepKeys, p.off.SweepClock)
+		if err != nil {
+			return fmt.Errorf("sweep %s: %w", p.tp, err)
+		}
+		if _, err := stage.Sweep(p.view, p.off.SweepClock, due); err != nil {
+			return fmt.Errorf("%w: %w", errSession, err)
+		}
+		p.cursor = cursor
+		for key, value := range p.view.Writes() {
+			l.send(&kgo.Record{Topic: topic, Partition: p.tp.partition, Key: key, Value: value}, nil)
+		}
+		p.off.InputTopicID, p.off.InputNext = p.inputID, p.next
+		value, err := wire.AppendOffset(nil, &p.off)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errSession, err)
+		}
+		l.send(&kgo.Record{Topic: topic, Partition: p.tp.partition, Key: []byte(state.OffsetKey), Value: value},
+			func(r *kgo.Record) { p.logNext = r.Offset + 1 })
+	}
+	return nil
+}
+
+// apply brings the store to what has been committed: the writes and the position in one batch for each partition.
+func (l *lane) apply() error {
+	for _, p := range l.touched {
+		p.touched, p.newFirst, p.gap, p.answers = false, false, 0, nil
+		if p.next != p.base {
+			p.committed, p.base = p.next, p.next
+		}
+		if p.rng == nil {
+			continue
+		}
+		to := p.pos
+		to.ChangelogID, to.ChangelogNext, to.Offset = p.logID, p.logNext, p.off
+		err := p.rng.Apply(p.pos, to, p.view.Writes())
+		p.view.Reset()
+		switch {
+		case errors.Is(err, state.ErrMoved):
+			// Another lane took the partition over meanwhile and restored this transaction from the changelog.
+			l.log.Info("the state has moved on", "partition", p.tp.String())
+			l.forget(p)
+		case err != nil:
+			// Committed in Kafka, not applied here: a restart reads it from the changelog.
+			return fmt.Errorf("apply a committed transaction to the state of %s: %w", p.tp, err)
+		default:
+			p.pos = to
+		}
+	}
+	l.touched = l.touched[:0]
+	return nil
+}
+
+// touch makes a partition part of this transaction.
+func (l *lane) touch(p *part) {
+	if !p.touched {
+		p.touched = true
+		l.touched = append(l.touched, p)
+	}
+}
+
+// forget lets go of a partition. If it is still assigned, its next record ends the session and it is taken over again.
+func (l *lane) forget(p *part) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.parts[p.tp] == p {
+		delete(l.parts, p.tp)
+	}
+}
+
+// rewind drops an aborted transaction. The client reads on from the offsets it believes to be committed, so they are
+// checked against the brokers': a transaction that was committed although the client reports an abort would otherwise
+// be processed twice.
+func (l *lane) rewind(ctx context.Context) error {
+	l.step.drop()
+	for _, p := range l.touched {
+		p.touched, p.next, p.off = false, p.base, p.pos.Offset
+		if p.newFirst {
+			p.newFirst, p.firstSeen = false, false
+		}
+		if p.rng == nil {
+			continue
+		}
+		p.view.Reset()
+		if err := l.step.ready(p); err != nil {
+			return fmt.Errorf("%w: %s: %w", errSession, p.tp, err)
+		}
+	}
+	l.touched = l.touched[:0]
+	committed, err := stableOffsets(ctx, kadm.NewClient(l.sess.Client()), l.w.cfg.group(l.stage))
+	if err != nil {
+		return fmt.Errorf("%w: check the committed offsets: %w", errSession, err)
+	}
+	for _, p := range l.owned() {
+		at, ok := committed.Lookup(p.tp.topic, p.tp.partition)
+		if !ok {
+			at.At = -1
+		}
+		if at.At != p.committed && (at.At >= 0 || p.committed >= 0) {
+			return fmt.Errorf("%w: %s: the group is at offset %d, this lane at %d", errSession, p.tp, at.At, p.committed)
+		}
+	}
+	return nil
+}
+
+// stableOffsets returns a group's committed offsets when no transaction on them is pending. A group that does not exist
+// has none.
+func stableOffsets(ctx context.Context, adm *kadm.Client, group string) (kadm.Offsets, error) {
+	for {
+		resp, err := adm.FetchOffsets(kadm.RequireStable(ctx), group)
+		if err == nil {
+			err = resp.Error()
+		}
+		switch {
+		case errors.Is(err, kerr.GroupIDNotFound):
+			return nil, nil // a group that has never been
+		case !errors.Is(err, kerr.UnstableOffsetCommit):
+			return resp.Offsets(), err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

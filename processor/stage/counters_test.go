@@ -1,0 +1,114 @@
+package stage
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"firstseen/schemas/wire"
+)
+
+// counted is one occurrence of a value of an attribute.
+type counted struct{ attribute, value string }
+
+func drawCounted(t *rapid.T, values int) []counted {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) counted {
+		n := rapid.IntRange(0, values-1).Draw(t, "value")
+		return counted{rapid.SampledFrom([]string{"bucket", "key"}).Draw(t, "attribute"), fmt.Sprint(n)}
+	}), 0, 200).Draw(t, "occurrences")
+}
+
+// drawParts counts the occurrences in parts of any size and merges them.
+func drawParts(t *rapid.T, all []counted) counters {
+	var total counters
+	for len(all) > 0 {
+		n := rapid.IntRange(1, len(all)).Draw(t, "part")
+		var part counters
+		for _, o := range all[:n] {
+			part = part.addValue(o.attribute, []byte(o.value))
+		}
+		before := slices.Clone(part)
+		if total = total.merge(part); !slices.Equal(part, before) {
+			t.Fatal("what was merged has changed")
+		}
+		all = all[n:]
+	}
+	return total
+}
+
+func TestCountersAreExact(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		all := drawCounted(t, maxValues)
+		var one counters
+		for _, o := range all {
+			one = one.addValue(o.attribute, []byte(o.value))
+		}
+		for _, c := range one {
+			if n := occurrences(all, c); c.Count != n || c.Error != 0 {
+				t.Fatalf("%+v, it is there %d times", c, n)
+			}
+		}
+		if parts := drawParts(t, all); !slices.Equal(parts, one) {
+			t.Fatalf("merged %v, counted one by one %v", parts, one)
+		}
+	})
+}
+
+func TestCountersKeepTheirBounds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		all := drawCounted(t, 60)
+		total := drawParts(t, all)
+		for _, c := range total {
+			if n := occurrences(all, c); n > c.Count || n < c.Count-c.Error {
+				t.Fatalf("%+v, it is there %d times", c, n)
+			}
+		}
+		for _, o := range all {
+			c := wire.Counter{Attribute: o.attribute, Value: o.value}
+			if n := occurrences(all, c); total.find(&c) < 0 && n > total.low(o.attribute) {
+				t.Fatalf("%v is there %d times and not counted in %v", o, n, total)
+			}
+		}
+		for _, attribute := range []string{"bucket", "key"} {
+			if n := total.values(attribute); n > maxValues {
+				t.Fatalf("%d values of %s", n, attribute)
+			}
+		}
+	})
+}
+
+func occurrences(all []counted, c wire.Counter) (n int64) {
+	for _, o := range all {
+		if o.attribute == c.Attribute && o.value == c.Value {
+			n++
+		}
+	}
+	return n
+}
+
+func TestFrequentValueIsFound(t *testing.T) {
+	var c counters
+	for i := range 2000 {
+		c = c.addValue("key", fmt.Appendf(nil, "rare-%d", i))
+		if i%8 == 0 { // more than one of 16
+			c = c.addValue("key", []byte("frequent"))
+		}
+	}
+	if i := c.find(&wire.Counter{Attribute: "key", Value: "frequent"}); i < 0 || c[i].Count-c[i].Error > 250 || c[i].Count < 250 {
+		t.Errorf("%v", c)
+	}
+}
+
+func TestCountedValueIsCut(t *testing.T) {
+	for _, value := range []string{strings.Repeat("x", 300), strings.Repeat("é", 300), strings.Repeat("a", 255) + "€", "\xff"} {
+		c := counters(nil).addValue("key", []byte(value))
+		got := c[0].Value
+		if len(got) > maxCounted || len(value) > maxCounted && len(got) < maxCounted-3 || !strings.HasPrefix(value, got) || utf8.ValidString(value) && !utf8.ValidString(got) {
+			t.Errorf("%q became %q", value, got)
+		}
+	}
+}

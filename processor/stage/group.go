@@ -1,0 +1,223 @@
+package stage
+
+import (
+	"errors"
+	"fmt"
+
+	"firstseen/rules"
+	"firstseen/schemas/alert"
+	"firstseen/schemas/wire"
+)
+
+// ErrUnknownRuleset is what a RuleLookup answers for a ruleset it has not got. The partition waits until it has been
+// fetched.
+var ErrUnknownRuleset = errors.New("unknown ruleset")
+
+// RuleLookup returns the texts of a rule in the ruleset with the given SHA-256. Its error, ErrUnknownRuleset or
+// another, is returned by the stage with nothing changed: the same call may be made again.
+type RuleLookup func(ruleset []byte, rule string) (*alert.Rule, error)
+
+// GroupConfig is how alerts are made.
+type GroupConfig struct {
+	// CloseAfter is how many milliseconds after the last join a window is reported closed, at the earliest.
+	// Default: 15 minutes.
+	CloseAfter int64
+	// Formats of the documents. Default: ECS.
+	Formats []alert.Format
+	// SuppressedTopic is where an overflow alert says that suppressed alerts are. Default: "suppressed".
+	SuppressedTopic string
+}
+
+// Group is the stage that makes alerts of findings: dedup windows, thresholds, caps. One Group serves one partition.
+//
+// Between records it holds the windows that will have something to report when they close, to be found without a scan,
+// and the highest append time it has read. Both follow from the state and the input position: [Group.Open] makes them.
+type Group struct {
+	cfg    GroupConfig
+	now    int64 // highest append time of the partition, Unix milliseconds
+	due    dueHeap
+	queued map[string]bool // keys in due
+	counts GroupCounts
+	turn
+}
+
+// turn is one call of Record. What it does takes effect when it has done all of it.
+type turn struct {
+	writes  *Overlay
+	clock   int64
+	lookup  RuleLookup
+	outputs []Output
+	popped  []dueKey
+	counted GroupCounts
+	key     []byte
+	value   []byte
+}
+
+// GroupCounts says what a Group has met and made since it was opened, aborted transactions included.
+type GroupCounts struct {
+	Findings, Ticks                     int64 // records
+	Entries, Matches                    int64 // entries of findings; with the matches folded into them
+	Alerts, Closed, Overflows           int64 // documents
+	SuppressedByCap, SuppressedByShadow int64 // alerts and updates of them
+}
+
+// NewGroup returns the stage for a partition without state. For one with state, call Open.
+func NewGroup(cfg GroupConfig) *Group {
+	if cfg.CloseAfter == 0 {
+		cfg.CloseAfter = 15 * 60 * 1000
+	}
+	if cfg.SuppressedTopic == "" {
+		cfg.SuppressedTopic = Suppressed.String()
+	}
+	if len(cfg.Formats) == 0 {
+		cfg.Formats = []alert.Format{alert.ECS}
+	}
+	return &Group{cfg: cfg, queued: map[string]bool{}, turn: turn{writes: NewOverlay(nil)}}
+}
+
+// Record decides on one finding, in the order of its partition, after closing the windows whose time has come by the
+// record's append time. An empty value is a tick, which does only that. clock is the partition's sweep clock with this
+// record counted (see [Advance]), timestamp the record's append time in Unix milliseconds; the key is not looked at.
+// The outputs are valid until the next call.
+//
+// On an error nothing was changed. It is the lookup's, or says that the record or a value of the state cannot be read
+// and the partition must not go on; then it wraps wire.ErrUnknownVersion if a newer worker can read it.
+func (g *Group) Record(view *Overlay, clock int64, key, value []byte, timestamp int64, lookup RuleLookup) ([]Output, error) {
+	var f wire.Finding
+	if len(value) > 0 {
+		if err := wire.DecodeFinding(value, &f); err != nil {
+			return nil, err
+		}
+	}
+	before := g.now
+	g.now = max(g.now, timestamp)
+	g.begin(view, clock, lookup)
+	err := g.closeDue(g.now)
+	switch {
+	case err != nil:
+	case len(value) == 0:
+		g.counted.Ticks++
+	default:
+		g.counted.Findings++
+		err = g.finding(&f)
+	}
+	if err != nil {
+		g.now = before
+	}
+	return g.end(view, err)
+}
+
+// begin starts a turn.
+func (g *Group) begin(view *Overlay, clock int64, lookup RuleLookup) {
+	g.writes.Reset()
+	g.writes.base = view
+	g.clock, g.lookup = clock, lookup
+	g.outputs, g.popped, g.counted = g.outputs[:0], g.popped[:0], g.counts
+}
+
+// end makes the turn take effect, or not.
+func (g *Group) end(view *Overlay, err error) ([]Output, error) {
+	if err != nil {
+		for _, d := range g.popped {
+			g.due.push(d) // a key that is in there twice does no harm
+			g.queued[d.key] = true
+		}
+		return nil, err
+	}
+	for key, value := range g.writes.Writes() {
+		view.Put(key, value) // nothing is deleted here
+	}
+	g.counts = g.counted
+	return g.outputs, nil
+}
+
+// finding decides on the entries of a finding.
+func (g *Group) finding(f *wire.Finding) error {
+	var c capWindow
+	if err := g.entries(f, &c); err != nil {
+		return fmt.Errorf("finding of rule %s: %w", f.Rule, err)
+	}
+	return g.storeCap(&c)
+}
+
+func (g *Group) entries(f *wire.Finding, c *capWindow) error {
+	if f.Policy.Period <= 0 { // no dedup: every match alerts
+		for i := range f.Entries {
+			e := &f.Entries[i]
+			g.counted.Entries++
+			g.counted.Matches += 1 + e.Folded
+			if _, err := g.alert(f, e, nil, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	key := WindowKey(nil, f.State, f.Group)
+	var w wire.Window
+	open, err := g.load(key, func(value []byte) error { return wire.DecodeWindow(value, &w) })
+	if err != nil {
+		return err
+	}
+	for i := range f.Entries {
+		e := &f.Entries[i]
+		g.counted.Entries++
+		g.counted.Matches += 1 + e.Folded
+		t := rules.Second(e.Match.Time)
+		if !open || !rules.InWindow(&w, t) {
+			if open {
+				if err := g.closeWindow(&w); err != nil {
+					return err
+				}
+			}
+			sweepAt := w.SweepAt
+			w, open = rules.OpenWindow(f, e), true
+			w.SweepAt = sweepAt
+		}
+		if err := g.join(f, &w, e, c); err != nil {
+			return err
+		}
+	}
+	w.SweepAt = rules.SweepAt(w.SweepAt, g.clock, w.Policy.Period*1000)
+	return g.storeWindow(key, &w)
+}
+
+// join counts an entry into the current window and makes the window's alert when it is due.
+func (g *Group) join(f *wire.Finding, w *wire.Window, e *wire.Entry, c *capWindow) error {
+	due := rules.JoinWindow(w, e, g.now)
+	w.Counters = counters(w.Counters).merge(e.Counters)
+	if !due {
+		return nil
+	}
+	opened := wire.Finding{Ruleset: w.Ruleset, Rule: w.Rule, State: f.State, Group: w.Group, Policy: w.Policy}
+	suppressed, err := g.alert(&opened, &w.First, w, c)
+	if suppressed {
+		rules.SuppressWindow(w)
+	}
+	return err
+}
+
+// load reads a value of the state through the turn's writes.
+func (g *Group) load(key []byte, decode func([]byte) error) (ok bool, err error) {
+	if g.value, ok, err = g.writes.Get(g.value[:0], key); err != nil || !ok {
+		return false, err
+	}
+	return true, decode(g.value)
+}
+
+// storeWindow writes a window, and remembers to close it if that will be worth a report.
+func (g *Group) storeWindow(key []byte, w *wire.Window) (err error) {
+	if g.value, err = wire.AppendWindow(g.value[:0], w); err != nil {
+		return fmt.Errorf("window of rule %s: %w", w.Rule, err)
+	}
+	g.writes.Put(key, g.value)
+	if at, ok := rules.WindowDue(w, g.cfg.CloseAfter); ok {
+		g.queue(at, key)
+	}
+	return nil
+}
+
+// Counts returns what was met and made so far.
+func (g *Group) Counts() GroupCounts { return g.counts }
+
+// Timestamp returns the highest append time read, in Unix milliseconds.
+func (g *Group) Timestamp() int64 { return g.now }

@@ -1,0 +1,164 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// Suffixes of the deployment's own topics, behind "<app>.".
+const (
+	topicCandidates = "candidates"
+	topicFindings   = "findings"
+	topicDetectLog  = "detect.changelog"
+	topicGroupLog   = "group.changelog"
+	topicAlerts     = "alerts"
+	topicSuppressed = "suppressed"
+	topicDLQ        = "dlq"
+	topicControl    = "control"
+)
+
+// TopicPlan is how one of the deployment's own topics must be.
+type TopicPlan struct {
+	Name       string
+	Partitions int32
+	Configs    map[string]string
+	fixed      bool     // another number of partitions would break the guarantee
+	must       []string // settings that the guarantee needs; the others are advice
+}
+
+func (c *Config) topic(suffix string) string { return c.App + "." + suffix }
+
+func (c *Config) group(s Stage) string { return c.App + "." + string(s) }
+
+// Plan returns the topics that the deployment needs besides its sources.
+func (c *Config) Plan() []TopicPlan {
+	days := func(n int) string { return strconv.Itoa(n * 24 * 3600 * 1000) }
+	internal := map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "message.timestamp.type": "LogAppendTime"}
+	changelog := map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime", "segment.bytes": strconv.Itoa(64 << 20),
+		"min.cleanable.dirty.ratio": "0.2", "max.compaction.lag.ms": "3600000", "delete.retention.ms": days(7)}
+	result := map[string]string{"cleanup.policy": "delete", "retention.ms": days(7)}
+	internalMust := []string{"cleanup.policy", "retention.ms", "retention.bytes", "message.timestamp.type"}
+	changelogMust := []string{"cleanup.policy", "message.timestamp.type"}
+	return []TopicPlan{
+		{c.topic(topicControl), 1, map[string]string{"cleanup.policy": "compact"}, true, []string{"cleanup.policy"}},
+		{c.topic(topicCandidates), c.Partitions, internal, true, internalMust},
+		{c.topic(topicFindings), c.Partitions, internal, true, internalMust},
+		{c.topic(topicDetectLog), c.Partitions, changelog, true, changelogMust},
+		{c.topic(topicGroupLog), c.Partitions, changelog, true, changelogMust},
+		{c.topic(topicAlerts), 8, result, false, nil},
+		{c.topic(topicSuppressed), 8, result, false, nil},
+		{c.topic(topicDLQ), 4, map[string]string{"cleanup.policy": "delete", "retention.ms": days(30)}, false, nil},
+	}
+}
+
+// TopicState is what a broker says of one topic of the plan.
+type TopicState struct {
+	Plan     TopicPlan
+	Missing  bool
+	ID       kadm.TopicID
+	Have     int32    // partitions
+	Problems []string // what would break the guarantee; the worker does not start
+	Warnings []string // what weakens it
+}
+
+// CheckTopics compares the plan with what is there.
+func CheckTopics(ctx context.Context, adm *kadm.Client, plan []TopicPlan) ([]TopicState, error) {
+	names := make([]string, len(plan))
+	for i, p := range plan {
+		names[i] = p.Name
+	}
+	details, err := adm.ListTopics(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: list topics: %w", ErrUnreachable, err)
+	}
+	states := make([]TopicState, len(plan))
+	var present []string
+	for i, p := range plan {
+		d := details[p.Name]
+		states[i] = TopicState{Plan: p, ID: d.ID, Have: int32(len(d.Partitions))}
+		switch {
+		case errors.Is(d.Err, kerr.UnknownTopicOrPartition):
+			states[i].Missing = true
+		case d.Err != nil:
+			return nil, fmt.Errorf("%w: topic %s: %w", ErrUnreachable, p.Name, d.Err)
+		default:
+			present = append(present, p.Name)
+		}
+	}
+	if len(present) == 0 {
+		return states, nil
+	}
+	configs, err := adm.DescribeTopicConfigs(ctx, present...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: describe topic settings: %w", ErrUnreachable, err)
+	}
+	for i := range states {
+		if states[i].Missing {
+			continue
+		}
+		rc, err := configs.On(states[i].Plan.Name, nil)
+		if err != nil || rc.Err != nil {
+			return nil, fmt.Errorf("describe settings of %s: %w", states[i].Plan.Name, errors.Join(err, rc.Err))
+		}
+		have := map[string]string{}
+		for _, kv := range rc.Configs {
+			have[kv.Key] = kv.MaybeValue()
+		}
+		states[i].compare(have, details[states[i].Plan.Name].Partitions.NumReplicas())
+	}
+	return states, nil
+}
+
+func (s *TopicState) compare(have map[string]string, replicas int) {
+	p := s.Plan
+	if p.fixed && s.Have != p.Partitions {
+		s.Problems = append(s.Problems, fmt.Sprintf("topic %s has %d partitions, the deployment was created with %d: keys would move away from their state; "+
+			"create the topic again with %d partitions, or start a deployment with another app name", p.Name, s.Have, p.Partitions, p.Partitions))
+	}
+	for _, k := range slices.Sorted(maps.Keys(p.Configs)) {
+		got, ok := have[k]
+		if !ok || got == p.Configs[k] {
+			continue
+		}
+		text := fmt.Sprintf("topic %s has %s=%s, it needs %s; run: kafka-configs.sh --bootstrap-server BROKER --alter --topic %s --add-config %s=%s",
+			p.Name, k, got, p.Configs[k], p.Name, k, p.Configs[k])
+		if slices.Contains(p.must, k) {
+			s.Problems = append(s.Problems, text)
+		} else {
+			s.Warnings = append(s.Warnings, text)
+		}
+	}
+	if replicas >= 3 && have["min.insync.replicas"] == "1" {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("topic %s has %d replicas but min.insync.replicas=1: a lost broker can lose acknowledged records; set it to 2", p.Name, replicas))
+	}
+	if have["unclean.leader.election.enable"] == "true" {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("topic %s allows unclean leader elections, which lose acknowledged records; set unclean.leader.election.enable=false", p.Name))
+	}
+}
+
+// CreateTopics creates those of the plan that are missing, and returns their names.
+func CreateTopics(ctx context.Context, adm *kadm.Client, states []TopicState, replication int16) ([]string, error) {
+	var made []string
+	for _, s := range states {
+		if !s.Missing {
+			continue
+		}
+		configs := map[string]*string{}
+		for k, v := range s.Plan.Configs {
+			configs[k] = &v
+		}
+		_, err := adm.CreateTopic(ctx, s.Plan.Partitions, replication, configs, s.Plan.Name)
+		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return made, fmt.Errorf("create topic %s with %d partitions: %w", s.Plan.Name, s.Plan.Partitions, err)
+		}
+		made = append(made, s.Plan.Name)
+	}
+	return made, nil
+}

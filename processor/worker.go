@@ -1,0 +1,380 @@
+package processor
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/rules"
+	"firstseen/state"
+)
+
+// Worker runs the lanes of one process.
+type Worker struct {
+	cfg        Config
+	control    *control
+	store      *state.Store
+	topicIDs   map[string]string // of the deployment's topics and its sources, as control knows them
+	partitions map[string]int32  // of the topics that are written to
+	tombstones time.Duration     // delete.retention.ms of the changelogs
+	metrics    *metrics
+	health     *health
+	texts      texts
+}
+
+// Run works until ctx ends; then every lane finishes the transaction in hand, and Run returns nil. It returns an error
+// that wraps ErrGuarantee or ErrUnreachable when it cannot start or go on.
+func (w *Worker) Run(ctx context.Context) error {
+	cfg := &w.cfg
+	if err := w.prepare(ctx); err != nil {
+		return err
+	}
+	defer w.control.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if w.needsStore() {
+		var err error
+		if w.store, err = openStore(ctx, cfg, func(err error) { cancel(err) }); err != nil {
+			return err
+		}
+		defer w.store.Close()
+		w.metrics.watchStore(w.store)
+	}
+	if err := w.announce(ctx); err != nil {
+		return err
+	}
+	results := make(chan error)
+	var lanes []*lane
+	for _, s := range cfg.Stages {
+		for n := range cfg.Lanes[s] {
+			lanes = append(lanes, w.newLane(s, n))
+		}
+	}
+	for _, l := range lanes {
+		w.health.starting(l.name)
+		go func() { results <- l.run(ctx) }()
+	}
+	var first error
+	for range lanes {
+		if err := <-results; err != nil {
+			if first == nil {
+				first = err
+			}
+			cancel(err)
+		}
+	}
+	if first == nil {
+		if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+			first = cause
+		}
+	}
+	if first == nil && cfg.Leave {
+		return w.leave(lanes)
+	}
+	return first
+}
+
+// New checks cfg and returns a worker that Run starts.
+func New(cfg Config) (*Worker, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, err
+	}
+	w := &Worker{cfg: cfg, health: newHealth()}
+	w.metrics = newMetrics(cfg.Metrics, w.health)
+	w.texts.decoded = map[string]*rules.Set{}
+	return w, nil
+}
+
+func (w *Worker) needsStore() bool {
+	return slices.Contains(w.cfg.Stages, StageDetect) || slices.Contains(w.cfg.Stages, StageGroup)
+}
+
+// changelog is the topic of a stage's state, "" for ingest.
+func (c *Config) changelog(s Stage) string {
+	switch s {
+	case StageDetect:
+		return c.topic(topicDetectLog)
+	case StageGroup:
+		return c.topic(topicGroupLog)
+	}
+	return ""
+}
+
+// prepare agrees with the other workers on the deployment, creates and checks topics, and publishes the ruleset.
+func (w *Worker) prepare(ctx context.Context) error {
+	cfg := &w.cfg
+	cl, err := kgo.NewClient(cfg.client()...)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	probe, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := cl.Ping(probe); err != nil {
+		return fmt.Errorf("%w: no broker answers: %w", ErrUnreachable, err)
+	}
+	ids, err := sourceIDs(ctx, adm, cfg.Sources)
+	if err != nil {
+		return err
+	}
+	if err := w.ensure(ctx, adm, cfg.Plan()[:1]); err != nil {
+		return err
+	}
+	if w.control, err = openControl(ctx, cfg); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	ok := false
+	defer func() {
+		if !ok {
+			w.control.Close()
+		}
+	}()
+	hash := cfg.Rules.Hash()
+	var d *Deployment
+	err = w.control.agree(ctx, cfg, func() (map[string][]byte, error) {
+		writes := map[string][]byte{}
+		if d, err = w.control.deployment(); err != nil {
+			return nil, err
+		}
+		if d == nil {
+			if d, err = w.found(ctx, adm, ids); err != nil {
+				return nil, err
+			}
+			writes[keyDeployment] = encodeNote(d)
+		} else if changed, err := w.rejoin(d, ids); err != nil {
+			return nil, err
+		} else if changed {
+			writes[keyDeployment] = encodeNote(d)
+		}
+		if key := prefixRuleset + hex.EncodeToString(hash[:]); w.control.get(key) == nil {
+			writes[key] = cfg.Rules.Encode()
+		}
+		return writes, nil
+	})
+	if err != nil {
+		return err
+	}
+	cfg.Partitions = d.Partitions
+	if err := w.check(ctx, adm, d); err != nil {
+		return err
+	}
+	w.texts.control = w.control
+	ok = true
+	return nil
+}
+
+// sourceIDs returns the topic ids of the sources.
+func sourceIDs(ctx context.Context, adm *kadm.Client, sources []Source) (map[string]string, error) {
+	var names []string
+	for _, s := range sources {
+		names = append(names, s.Topic)
+	}
+	details, err := adm.ListTopics(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: list source topics: %w", ErrUnreachable, err)
+	}
+	ids := map[string]string{}
+	for _, n := range names {
+		if err := details[n].Err; err != nil {
+			return nil, fmt.Errorf("%w: source topic %s: %w; create it, or correct sources in the configuration", ErrUnreachable, n, err)
+		}
+		ids[n] = details[n].ID.String()
+	}
+	return ids, nil
+}
+
+// ensure creates the topics of the plan that are missing.
+func (w *Worker) ensure(ctx context.Context, adm *kadm.Client, plan []TopicPlan) error {
+	states, err := CheckTopics(ctx, adm, plan)
+	if err != nil {
+		return err
+	}
+	made, err := CreateTopics(ctx, adm, states, w.cfg.Replication)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	for len(made) > 0 { // a topic is created before every broker knows it
+		states, err := CheckTopics(ctx, adm, plan)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(states, func(s TopicState) bool { return s.Missing }) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// found founds a deployment: control has no record of one, so no group may have committed offsets either.
+func (w *Worker) found(ctx context.Context, adm *kadm.Client, sources map[string]string) (*Deployment, error) {
+	for _, s := range Stages {
+		offsets, err := stableOffsets(ctx, adm, w.cfg.group(s))
+		if err != nil {
+			return nil, fmt.Errorf("%w: read the offsets of group %s: %w", ErrUnreachable, w.cfg.group(s), err)
+		}
+		if len(offsets) > 0 {
+			return nil, fmt.Errorf("%w: group %s has committed offsets, but %s has no record of this deployment: it was emptied or deleted, and what was detected before cannot be known. "+
+				"Start with another app name, or delete the groups %s.* to begin anew", ErrGuarantee, w.cfg.group(s), w.cfg.topic(topicControl), w.cfg.App)
+		}
+	}
+	plan := w.cfg.Plan()
+	if err := w.ensure(ctx, adm, plan); err != nil {
+		return nil, err
+	}
+	fresh, err := kgo.NewClient(w.cfg.client()...) // one that remembers no older ids
+	if err != nil {
+		return nil, err
+	}
+	defer fresh.Close()
+	states, err := CheckTopics(ctx, kadm.NewClient(fresh), plan)
+	if err != nil {
+		return nil, err
+	}
+	d := &Deployment{Version: 1, Partitions: w.cfg.Partitions, TopicIDs: map[string]string{}, Sources: sources}
+	for _, s := range states {
+		d.TopicIDs[s.Plan.Name] = s.ID.String()
+	}
+	return d, nil
+}
+
+// rejoin compares the deployment with this worker's sources, and reports whether d was changed to have them.
+func (w *Worker) rejoin(d *Deployment, sources map[string]string) (bool, error) {
+	if w.cfg.ChangeSources {
+		changed := !maps.Equal(d.Sources, sources)
+		d.Sources = sources
+		return changed, nil
+	}
+	if !slices.Equal(slices.Sorted(maps.Keys(d.Sources)), slices.Sorted(maps.Keys(sources))) {
+		return false, fmt.Errorf("%w: the deployment reads %s, this worker is configured for %s: correct sources, or start it once with --change-sources",
+			ErrGuarantee, list(d.Sources), list(sources))
+	}
+	return false, nil // another id under the same name puts the partitions in quarantine
+}
+
+func list(m map[string]string) string { return strings.Join(slices.Sorted(maps.Keys(m)), ", ") }
+
+// check refuses to go on with topics that would break the guarantee.
+func (w *Worker) check(ctx context.Context, adm *kadm.Client, d *Deployment) error {
+	states, err := CheckTopics(ctx, adm, w.cfg.Plan())
+	if err != nil {
+		return err
+	}
+	var problems []error
+	w.topicIDs, w.partitions = maps.Clone(d.Sources), map[string]int32{}
+	maps.Copy(w.topicIDs, d.TopicIDs)
+	for _, s := range states {
+		if s.Missing {
+			problems = append(problems, fmt.Errorf("topic %s is missing, though the deployment had it: what it held is lost; start a deployment with another app name", s.Plan.Name))
+		}
+		for _, p := range s.Problems {
+			problems = append(problems, errors.New(p))
+		}
+		for _, text := range s.Warnings {
+			w.cfg.Log.Warn(text)
+		}
+		w.partitions[s.Plan.Name] = s.Have
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("%w: %w", ErrGuarantee, errors.Join(problems...))
+	}
+	w.tombstones = 24 * time.Hour // Kafka's default for delete.retention.ms
+	configs, err := adm.DescribeTopicConfigs(ctx, w.cfg.topic(topicDetectLog))
+	if err != nil {
+		return fmt.Errorf("%w: describe %s: %w", ErrUnreachable, w.cfg.topic(topicDetectLog), err)
+	}
+	for _, rc := range configs {
+		for _, kv := range rc.Configs {
+			if kv.Key == "delete.retention.ms" {
+				if ms, err := strconv.ParseInt(kv.MaybeValue(), 10, 64); err == nil {
+					w.tombstones = time.Duration(ms) * time.Millisecond
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// announce notes in control who runs what.
+func (w *Worker) announce(ctx context.Context) error {
+	hash := w.cfg.Rules.Hash()
+	note, err := json.Marshal(presence{Version: w.cfg.Version, Ruleset: hex.EncodeToString(hash[:]), Sources: slices.Sorted(maps.Keys(w.topicIDs)), Stages: w.cfg.Stages})
+	if err != nil {
+		return err
+	}
+	_, err = w.control.put(ctx, prefixWorker+w.cfg.Instance, note)
+	return err
+}
+
+// leave removes this worker's members from the groups: static members stay when their client closes.
+func (w *Worker) leave(lanes []*lane) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	cl, err := kgo.NewClient(w.cfg.client()...)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	for _, l := range lanes {
+		if _, err := adm.LeaveGroup(ctx, kadm.LeaveGroup(w.cfg.group(l.stage)).InstanceIDs(l.name).Reason("stop: leave")); err != nil {
+			return fmt.Errorf("leave group %s as %s: %w", w.cfg.group(l.stage), l.name, err)
+		}
+	}
+	return nil
+}
+
+// openStore opens the state directory. Another process may still be giving it up, so a lock is waited for.
+func openStore(ctx context.Context, cfg *Config, fatal func(error)) (*state.Store, error) {
+	deadline := time.Now().Add(cfg.Timing.Session)
+	for {
+		s, err := state.Open(cfg.StateDir, state.Options{CacheBytes: cfg.StateCache, MemTableBytes: cfg.StateMemTable, Logger: cfg.Log, Fatal: fatal})
+		switch {
+		case err == nil:
+			return s, nil
+		case errors.Is(err, state.ErrCorrupt):
+			cfg.Log.Error("the state directory is damaged; it is moved aside and restored from the changelog", "dir", cfg.StateDir, "error", err)
+			if _, err := state.MoveDirAside(cfg.StateDir, time.Now()); err != nil {
+				return nil, fmt.Errorf("move %s aside: %w", cfg.StateDir, err)
+			}
+			continue
+		case !errors.Is(err, state.ErrLocked) || time.Now().After(deadline):
+			return nil, fmt.Errorf("%w: open the state directory: %w", ErrGuarantee, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (w *Worker) newLane(s Stage, n int) *lane {
+	name := fmt.Sprintf("%s-%s-%s-%d", w.cfg.App, s, w.cfg.Instance, n)
+	l := &lane{w: w, stage: s, name: name, log: w.cfg.Log.With(slog.String("lane", name)), slice: maxSlice, limit: w.cfg.Commit.Messages, bad: map[topicPartition]fault{}}
+	switch s {
+	case StageIngest:
+		l.step = newIngestStep(l)
+	case StageDetect:
+		l.step = newDetectStep(l)
+	case StageGroup:
+		l.step = newGroupStep(l)
+	}
+	return l
+}

@@ -1,0 +1,316 @@
+package alert
+
+import (
+	"encoding/hex"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"firstseen/schemas"
+	"firstseen/schemas/wire"
+)
+
+// ECSVersion is the version of the Elastic Common Schema that AppendECS writes.
+const ECSVersion = "9.4.0"
+
+// flagRoom is kept for firstseen.flags, which comes last: it says whether something was left out.
+const flagRoom = 512
+
+// AppendECS appends the alert as one line of ECS JSON without a line break: event.kind is alert, rule.* and threat.* say
+// what fired, event.reason says it in a sentence, source.*, cloud.* and aws.* show the event, and firstseen.* holds what
+// ECS has no name for.
+func (a *Alert) AppendECS(dst []byte) []byte { return a.ecs(dst, MaxBytes) }
+
+// ecs is AppendECS with another bound.
+func (a *Alert) ecs(dst []byte, most int) []byte {
+	d := newDocument(most - 2 - flagRoom)
+	r, e := a.rule(), a.event()
+	a.addEvent(d, r, e)
+	addRule(d, r)
+	a.addFirstseen(d, r)
+	addThreat(d, r.Threat)
+	d.text("source.address", e.address())
+	d.texts("related.ip", e.ips())
+	d.texts("tags", r.Tags)
+	if r.Panther {
+		d.object("firstseen.alert_context", a.context(e))
+	}
+	addEvidence(d, e)
+	a.addSummary(d)
+
+	flags := a.flags().Names()
+	if d.full {
+		flags = append(flags, "truncated")
+	}
+	d.room += flagRoom
+	d.texts("firstseen.flags", flags)
+	return d.appendTo(dst)
+}
+
+// rule returns the rule, or its stand-in.
+func (a *Alert) rule() *Rule {
+	if a.Rule == nil {
+		return gapRule
+	}
+	return a.Rule
+}
+
+func (a *Alert) flags() schemas.Flags {
+	if a.Match == nil {
+		return a.Flags
+	}
+	return a.Flags | schemas.Flags(a.Match.Flags)
+}
+
+// title returns what the alert is called.
+func (a *Alert) title() string {
+	if a.Title == "" {
+		return cutTitle(a.rule().Name)
+	}
+	return cutTitle(a.Title)
+}
+
+// created returns when the alert was written.
+func (a *Alert) created() int64 {
+	if a.Created == 0 {
+		return a.Time
+	}
+	return a.Created
+}
+
+// addEvent adds what every alert has whatever its rule.
+func (a *Alert) addEvent(d *document, r *Rule, e event) {
+	module, provider, action, dataset := "aws", "s3.amazonaws.com", "unknown", r.Dataset
+	if a.Kind == Gap {
+		module, provider, action, dataset = "firstseen", "firstseen", "source-gap", "firstseen.gap"
+	} else {
+		d.text("cloud.provider", "aws")
+	}
+	d.time("@timestamp", a.Time)
+	d.text("ecs.version", ECSVersion)
+	d.long("message", a.title(), 1000)
+	d.text("event.kind", "alert")
+	d.texts("event.category", []string{"intrusion_detection"})
+	d.texts("event.type", []string{"info"})
+	d.text("event.action", or(e.get("event.action"), action))
+	d.text("event.outcome", or(e.get("event.outcome"), "unknown"))
+	d.text("event.provider", or(e.get("event.provider"), provider))
+	d.text("event.module", module)
+	d.text("event.dataset", dataset)
+	d.text("event.id", a.ID.String())
+	d.time("event.start", a.FirstSeen)
+	d.time("event.end", a.LastSeen)
+	d.time("event.created", a.created())
+	d.number("event.severity", int64(score(r.Severity)))
+	d.number("event.risk_score", int64(r.riskScore()))
+	d.text("event.reason", a.Reason())
+}
+
+func addRule(d *document, r *Rule) {
+	d.text("rule.id", r.ID)
+	d.text("rule.name", r.Name)
+	d.text("rule.version", r.Version)
+	d.text("rule.category", r.Category)
+	d.always("rule.description", r.Description, 4*MaxText)
+	reference := ""
+	if len(r.References) > 0 {
+		reference = r.References[0]
+	}
+	d.always("rule.reference", reference, MaxText)
+	d.text("rule.ruleset", "firstseen")
+}
+
+// addFirstseen adds the block of the alert's own facts.
+func (a *Alert) addFirstseen(d *document, r *Rule) {
+	d.text("firstseen.alert.id", a.ID.String())
+	d.text("firstseen.alert.status", a.Kind)
+	d.number("firstseen.alert.count", a.Count)
+	d.time("firstseen.alert.first_seen", a.FirstSeen)
+	d.time("firstseen.alert.last_seen", a.LastSeen)
+	d.text("firstseen.ruleset.sha256", hex.EncodeToString(a.Ruleset))
+	if n := a.NewTerms; n != nil {
+		d.texts("firstseen.new_terms.fields", r.Fields)
+		d.texts("firstseen.new_terms.values", n.Values)
+		d.text("firstseen.new_terms.history", duration(n.History))
+		d.time("firstseen.new_terms.previous_seen", n.PreviousSeen)
+		d.time("firstseen.new_terms.history_start", n.HistoryStart)
+		d.boolean("firstseen.new_terms.history_complete", n.Complete(a.eventTime()))
+	}
+	d.text("firstseen.allowlist.networks_version", r.NetworksVersion)
+	if g := a.Group; g != nil {
+		d.texts("firstseen.group.by", g.By)
+		d.text("firstseen.group.key", g.Key)
+		d.time("firstseen.group.window_start", g.Start)
+		d.time("firstseen.group.window_end", g.End)
+		d.number("firstseen.group.threshold", max(1, g.Threshold))
+		if g.ReachedAt != 0 {
+			d.time("firstseen.group.threshold_reached", g.ReachedAt)
+		}
+	}
+	if a.SuppressedTopic != "" || a.Suppressed > 0 {
+		d.number("firstseen.suppressed.count", a.Suppressed)
+		d.text("firstseen.suppressed.topic", a.SuppressedTopic)
+	}
+	if m := a.Missing; m != nil {
+		d.text("firstseen.gap.topic", m.Topic)
+		d.number("firstseen.gap.partition", int64(m.Partition))
+		d.number("firstseen.gap.first_offset", m.First)
+		d.number("firstseen.gap.next_offset", m.Next)
+		d.number("firstseen.gap.records", m.Next-m.First)
+	}
+	if a.Match != nil {
+		addOrigin(d, a.Match)
+	}
+}
+
+// eventTime returns the time of the event shown.
+func (a *Alert) eventTime() int64 {
+	if a.Match == nil {
+		return a.Time
+	}
+	return a.Match.Time
+}
+
+// addOrigin adds where the event was read: a Kafka message or a file.
+func addOrigin(d *document, m *wire.Match) {
+	o := m.Origin
+	d.text("firstseen.origin.event_id", m.EventID)
+	if o.Topic != "" {
+		d.text("firstseen.origin.topic", o.Topic)
+		d.number("firstseen.origin.partition", int64(o.Partition))
+		d.number("firstseen.origin.offset", o.Offset)
+	} else {
+		d.text("firstseen.origin.file", o.File)
+		d.number("firstseen.origin.line", o.Line)
+	}
+	d.number("firstseen.origin.index", int64(o.Index))
+}
+
+// addThreat adds tactics and techniques. ECS has arrays of ids, names and references; one framework.
+func addThreat(d *document, threats []Threat) {
+	if len(threats) == 0 {
+		return
+	}
+	var tactic, technique, sub [3][]string
+	add := func(to *[3][]string, id, name, reference string) {
+		to[0], to[1], to[2] = append(to[0], id), append(to[1], name), append(to[2], reference)
+	}
+	for _, t := range threats {
+		add(&tactic, t.TacticID, t.TacticName, t.TacticReference)
+		for _, q := range t.Techniques {
+			if strings.Contains(q.ID, ".") {
+				add(&sub, q.ID, q.Name, q.Reference)
+			} else {
+				add(&technique, q.ID, q.Name, q.Reference)
+			}
+		}
+	}
+	d.text("threat.framework", threats[0].Framework)
+	for i, key := range []string{"id", "name", "reference"} {
+		d.texts("threat.tactic."+key, tactic[i])
+		if len(technique[0]) > 0 {
+			d.texts("threat.technique."+key, technique[i])
+		}
+		if len(sub[0]) > 0 {
+			d.texts("threat.technique.subtechnique."+key, sub[i])
+		}
+	}
+}
+
+// addEvidence adds the fields of the event with the JSON type that ECS gives them. A value that is not of the type is
+// left out, since an index would refuse the whole alert for it.
+func addEvidence(d *document, e event) {
+	from, n := 0, 0
+	var last schemas.Field
+	flush := func() {
+		if n > 1 {
+			d.json = append(d.json, ']')
+		}
+		if n == 1 { // a single value is no array
+			d.json = append(d.json[:from], d.json[from+1:]...)
+		}
+		if n > 0 {
+			d.end(last.Name(), from)
+		}
+	}
+	for f, v := range e.All() {
+		if f != last {
+			flush()
+			last, n, from = f, 0, len(d.json)
+		}
+		if n == 64 {
+			d.full = true
+			continue
+		}
+		start := len(d.json)
+		d.json = append(d.json, "[,"[min(n, 1)])
+		var ok bool
+		if d.json, ok = appendTyped(d.json, schemas.FieldType(f.Name()), string(v)); !ok {
+			d.json = d.json[:start]
+			continue
+		}
+		n++
+	}
+	flush()
+}
+
+// appendTyped appends a value as the JSON of its type, and says whether it is of the type.
+func appendTyped(dst []byte, t schemas.Type, v string) ([]byte, bool) {
+	var err error
+	switch t {
+	case schemas.Long:
+		var n int64
+		if n, err = strconv.ParseInt(v, 10, 64); err == nil {
+			return strconv.AppendInt(dst, n, 10), true
+		}
+	case schemas.Boolean:
+		return append(dst, v...), v == "true" || v == "false"
+	case schemas.IP:
+		_, err = netip.ParseAddr(v)
+	case schemas.Date:
+		_, err = time.Parse(time.RFC3339, v)
+	}
+	if err != nil || v == "" {
+		return dst, false
+	}
+	return appendString(dst, v, MaxText), true
+}
+
+// addSummary adds the top values of the rule's summary attributes.
+func (a *Alert) addSummary(d *document) {
+	var list []*document
+	for i := 0; i < len(a.Summary) && i < 256; {
+		attribute := a.Summary[i].Attribute
+		var values []*document
+		for ; i < len(a.Summary) && a.Summary[i].Attribute == attribute; i++ {
+			c, v := a.Summary[i], newDocument(MaxBytes)
+			v.always("value", c.Value, MaxText/4)
+			v.number("count", c.Count)
+			v.number("error", c.Error)
+			values = append(values, v)
+		}
+		o := newDocument(MaxBytes)
+		o.text("attribute", attribute)
+		o.objects("values", values...)
+		list = append(list, o)
+	}
+	if len(list) > 0 {
+		d.objects("firstseen.summary", list...)
+	}
+}
+
+// duration writes milliseconds as a rule file does: 7d, 12h, 15m, 90s.
+func duration(ms int64) string {
+	for _, u := range units {
+		if ms%u.ms == 0 && ms != 0 {
+			return strconv.FormatInt(ms/u.ms, 10) + u.short
+		}
+	}
+	return strconv.FormatInt(ms/1000, 10) + "s"
+}
+
+var units = []struct {
+	ms          int64
+	short, long string
+}{{86_400_000, "d", "day"}, {3_600_000, "h", "hour"}, {60_000, "m", "minute"}, {1000, "s", "second"}}

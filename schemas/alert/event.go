@@ -1,0 +1,127 @@
+package alert
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"firstseen/schemas"
+)
+
+// event reads the evidence of the event that an alert shows.
+type event struct{ schemas.Evidence }
+
+func (a *Alert) event() event {
+	if a.Match == nil {
+		return event{}
+	}
+	return event{schemas.Evidence(a.Match.Evidence)}
+}
+
+func (e event) get(name string) string { return string(e.Get(name)) }
+
+// first returns the first of the fields that the event has.
+func (e event) first(names ...string) string {
+	for _, name := range names {
+		if v := e.Get(name); len(v) > 0 {
+			return string(v)
+		}
+	}
+	return ""
+}
+
+func (e event) address() string {
+	return e.first("source.address", "client.address", "aws.s3access.remote_ip")
+}
+
+// ips returns every address of the event, canonical, each once: the source, the client, and those of a list such as
+// "81.2.69.142, 192.168.10.10".
+func (e event) ips() []string {
+	var ips []string
+	add := func(s string) {
+		if ip, err := netip.ParseAddr(strings.TrimSpace(s)); err == nil && len(ips) < 16 {
+			if s := ip.WithZone("").String(); !slices.Contains(ips, s) {
+				ips = append(ips, s)
+			}
+		}
+	}
+	add(e.get("source.ip"))
+	add(e.get("client.ip"))
+	if list := e.get("source.address"); strings.Contains(list, ",") {
+		for part := range strings.SplitSeq(list, ",") {
+			add(part)
+		}
+	}
+	return ips
+}
+
+// object returns the bucket and the object key of an S3 call. AWS writes the ARNs, while the caller's key is part of
+// the request parameters, so these come last.
+func (e event) object() (bucket, key string) {
+	if bucket = e.get("aws.s3access.bucket"); bucket != "" {
+		return bucket, e.get("aws.s3access.key")
+	}
+	for f, v := range e.All() {
+		if f.Name() != "aws.cloudtrail.resources.arn" {
+			continue
+		}
+		if _, path, ok := strings.Cut(string(v), ":s3:::"); ok {
+			b, k, _ := strings.Cut(path, "/")
+			bucket = b
+			if key == "" {
+				key = k
+			}
+		}
+	}
+	parameters := strings.Trim(e.get("aws.cloudtrail.request_parameters"), "{}")
+	if bucket == "" {
+		bucket = parameter(parameters, "bucketName=")
+	}
+	if key == "" {
+		key = parameter(parameters, "key=")
+	}
+	return bucket, key
+}
+
+// parameter finds a parameter in text such as "bucketName=b, key=k".
+func parameter(text, name string) string {
+	for part := range strings.SplitSeq(text, ", ") {
+		if v, ok := strings.CutPrefix(part, name); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// anonymous says whether the caller showed no credentials.
+func (e event) anonymous() bool {
+	if e.get("aws.s3access.bucket") != "" {
+		return e.get("aws.s3access.requester") == ""
+	}
+	account := e.get("cloud.account.id")
+	return account == "anonymous" || account == "ANONYMOUS_PRINCIPAL"
+}
+
+// region returns the region of the call. An access log names it only in the host header, as in
+// bucket.s3.eu-west-1.amazonaws.com or bucket.s3-eu-west-1.amazonaws.com.
+func (e event) region() string {
+	if r := e.get("cloud.region"); r != "" {
+		return r
+	}
+	labels := strings.Split(strings.ToLower(e.first("aws.s3access.host_header", "tls.client.server_name")), ".")
+	for i, label := range labels {
+		if r, ok := strings.CutPrefix(label, "s3-"); ok && strings.Count(r, "-") >= 2 {
+			return r
+		}
+		if label == "s3" && i+1 < len(labels) {
+			next := labels[i+1]
+			if next == "dualstack" && i+2 < len(labels) {
+				next = labels[i+2]
+			}
+			if strings.Count(next, "-") >= 2 {
+				return next
+			}
+		}
+	}
+	return ""
+}

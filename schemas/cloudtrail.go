@@ -1,0 +1,119 @@
+package schemas
+
+import (
+	"bytes"
+
+	"firstseen/schemas/jsonscan"
+)
+
+// verdict is what a parsed object turned out to be.
+type verdict uint8
+
+const (
+	isEvent   verdict = iota
+	isNone            // not what its parser is for
+	isSkipped         // no API call: a notification, Insights
+	isBad             // no JSON, or without a time
+)
+
+// cloudTrail parses raw, a whole JSON object, as a CloudTrail record and fills the event. FORMATS 2 is the table of
+// fields.go; what is more than a copy is here. Sources: AWS's record reference, Elastic's aws.cloudtrail pipeline.
+func (d *Decoder) cloudTrail(raw []byte) (verdict, Reason) {
+	end, fault := d.parser.Parse(d.layout.tree, raw, 0, d.bounds.Depth)
+	if fault != jsonscan.None {
+		return isBad, reasonOf(fault)
+	}
+	if jsonscan.Space(raw, end) < len(raw) {
+		return isBad, InvalidJSON
+	}
+	d.text = d.text[:0]
+	e := d.begin(CloudTrail, raw)
+	var login, when []byte
+	insight := false
+	for i := range d.parser.Hits {
+		h := &d.parser.Hits[i]
+		if h.Kind >= jsonscan.Object {
+			insight = insight || h.ID == hitInsight
+			if s := Slot(h.ID) - Slot(fRequestText); uint(s) < uint(len(e.objects)) {
+				e.objects[s] = raw[h.Start:h.End]
+			}
+			continue
+		}
+		text := raw[h.Start:h.End]
+		if len(text) == 0 {
+			continue
+		}
+		if !h.Plain {
+			text = d.unquote(text)
+		}
+		switch h.ID {
+		case hitConsoleLogin:
+			login = text
+		case hitTime:
+			when = text
+		case hitInsight:
+		default:
+			e.add(Slot(h.ID), Value{Text: text, Kind: Kind(h.Kind), Elem: h.Elem})
+		}
+	}
+	switch {
+	case string(e.Text(Slot(fProvider))) == "aws:s3", insight:
+		return isSkipped, ""
+	case !d.isCloudTrail(e, when):
+		return isNone, ""
+	}
+	millis, ok := parseTime(when)
+	if e.Time, e.Flags, ok = d.clock.settle(millis, ok); !ok {
+		return isBad, NoTime
+	}
+	d.deriveCloudTrail(e, login)
+	d.deriveAny(e)
+	return isEvent, ""
+}
+
+// isCloudTrail tells an API call from other objects. A source that is said to be CloudTrail may leave more out.
+func (d *Decoder) isCloudTrail(e *Event, when []byte) bool {
+	named := e.Text(Slot(fAction)) != nil
+	if d.m.Format == FormatCloudTrail {
+		return named || e.Text(Slot(fProvider)) != nil
+	}
+	return named && (when != nil || e.Text(Slot(fProvider)) != nil || e.Text(Slot(fUserType)) != nil || e.Text(Slot(fEventID)) != nil)
+}
+
+var (
+	textSuccess = []byte("success")
+	textFailure = []byte("failure")
+	textUnknown = []byte("unknown")
+)
+
+func (d *Decoder) deriveCloudTrail(e *Event, login []byte) {
+	outcome := textSuccess
+	if e.Text(Slot(fErrorCode)) != nil || e.Text(Slot(fErrorMessage)) != nil {
+		outcome = textFailure
+	}
+	if login != nil && string(e.Text(Slot(fAction))) == "ConsoleLogin" {
+		outcome = d.keep(bytes.ToLower(login))
+	}
+	e.add(Slot(fOutcome), Value{Text: outcome})
+
+	if address := e.Text(Slot(fSourceAddress)); address != nil {
+		if ip := d.canonical(address); ip != nil {
+			e.add(Slot(fSourceIP), Value{Text: ip})
+		}
+	}
+	// An assumed role has no user name; its issuer, the role, has.
+	if issuer := e.Values(Slot(fIssuerName)); len(issuer) > 0 {
+		if string(e.Text(Slot(fUserType))) == "AssumedRole" || e.Text(Slot(fUserName)) == nil {
+			e.set(Slot(fUserName), issuer[0])
+		}
+	}
+	for i, object := range e.objects {
+		if f := fRequestText + Field(i); object != nil && d.layout.wants[f] {
+			start := len(d.text)
+			d.text, _ = appendObject(d.text, object, 0)
+			if text := d.text[start:len(d.text):len(d.text)]; len(text) > 0 {
+				e.add(Slot(f), Value{Text: text})
+			}
+		}
+	}
+}

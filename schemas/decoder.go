@@ -1,0 +1,418 @@
+package schemas
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"unicode/utf8"
+
+	"github.com/klauspost/compress/gzip"
+
+	"firstseen/schemas/jsonscan"
+	"firstseen/schemas/wire"
+)
+
+// Message is what was read: a Kafka message, or one top-level value of a file.
+type Message struct {
+	Value     []byte
+	Timestamp int64 // Kafka's, Unix milliseconds; negative: none
+	Topic     string
+	Partition int32
+	Offset    int64
+	File      string
+	Line      int64  // of the value, from 1
+	Now       int64  // Unix milliseconds: stands in for Timestamp where there is none, as in a file; 0: nothing does
+	Format    Format // what is expected; FormatAuto: told by the shape
+	Broken    Reason // not "": the source broke off after Value, for this reason
+}
+
+// Format says what the records of a source are.
+type Format uint8
+
+// The formats. FormatAuto tells the records apart by their shape.
+const (
+	FormatAuto Format = iota
+	FormatCloudTrail
+	FormatS3Access
+)
+
+// ParseFormat understands auto, cloudtrail and s3access.
+func ParseFormat(name string) (Format, bool) {
+	for i, n := range []string{"auto", "cloudtrail", "s3access"} {
+		if n == name {
+			return Format(i), true
+		}
+	}
+	return 0, false
+}
+
+// Bounds limit what one message may cost.
+type Bounds struct {
+	MessageBytes int // of a message after decompression; over it the message is one dead letter
+	Records      int // of a message; over it the message is one dead letter
+	RecordBytes  int // over it the record is a dead letter, its neighbours are not
+	Depth        int // of JSON in a record; over it the record is a dead letter, its neighbours are not
+	Nesting      int // envelopes inside one another; Records counts as one
+}
+
+// DefaultBounds are generous for what AWS writes and small against what a forged message could cost.
+var DefaultBounds = Bounds{MessageBytes: 64 << 20, Records: 500_000, RecordBytes: 1 << 20, Depth: 128, Nesting: 3}
+
+// Config is what a Decoder is made of. Zero bounds are the default ones.
+type Config struct {
+	Layout      *Layout
+	Filters     map[Dataset]*Filter // no filter for a dataset: every record passes
+	Bounds      Bounds
+	ValidateAll bool // parse every record, also those that a filter would reject
+	Strict      bool // IPv4-mapped IPv6 addresses stay IPv6
+}
+
+// Sink takes what a message consists of, in the order in which it is there. The arguments are valid during the call
+// only.
+type Sink interface {
+	Event(*Event)
+	Dead(DeadLetter)
+}
+
+// DeadLetter is input that could not be decoded.
+type DeadLetter struct {
+	Reason Reason
+	Detail string
+	Index  int32  // which record of the message, from 0; -1: the whole message
+	Value  []byte // the record, or what is left of a message that broke off
+	Line   int64  // of a file, from 1
+}
+
+// Stats counts what became of a message. Records is the sum of Filtered, Events, Skipped and Dead.
+type Stats struct {
+	Records    int
+	Filtered   int // rejected by the filter without being parsed
+	Events     int
+	Skipped    int // known not to be an API call or a request: notifications, digests, Insights, control messages
+	Dead       int
+	Unverified int   // events whose time could not be compared with a Kafka timestamp
+	Bytes      int64 // decompressed
+}
+
+// Add adds the counts of another message.
+func (s *Stats) Add(o Stats) {
+	s.Records += o.Records
+	s.Filtered += o.Filtered
+	s.Events += o.Events
+	s.Skipped += o.Skipped
+	s.Dead += o.Dead
+	s.Unverified += o.Unverified
+	s.Bytes += o.Bytes
+}
+
+// Reason is why input is a dead letter; a closed list, see Reasons.
+type Reason string
+
+const (
+	InvalidJSON    Reason = "invalid_json"     // the record is no JSON
+	Truncated      Reason = "truncated"        // the message or the line ends in the middle of a record
+	TooLarge       Reason = "too_large"        // message or record over its bound in bytes
+	TooManyRecords Reason = "too_many_records" // message over its bound in records
+	TooDeep        Reason = "too_deep"         // JSON over its bound in depth
+	TooNested      Reason = "too_nested"       // more envelopes inside one another than the bound
+	InvalidGzip    Reason = "invalid_gzip"     // gzip by its first bytes, but damaged
+	UnknownShape   Reason = "unknown_shape"    // none of the envelopes and records we know
+	NoTime         Reason = "no_time"          // neither the record nor the message has a time
+	RuleError      Reason = "rule_error"       // a rule could not decide about the record
+	Panicked       Reason = "panic"            // evaluating the record panicked
+	RejectedOutput Reason = "rejected_output"  // the broker refused what came of the record
+)
+
+// Reasons lists every reason there is, for documentation and metrics.
+func Reasons() []Reason {
+	return []Reason{InvalidJSON, Truncated, TooLarge, TooManyRecords, TooDeep, TooNested, InvalidGzip, UnknownShape,
+		NoTime, RuleError, Panicked, RejectedOutput}
+}
+
+// Decoder takes messages apart. It reuses its buffers: one goroutine, one decoder.
+type Decoder struct {
+	cfg      Config
+	layout   *Layout
+	bounds   Bounds
+	matchers [S3Access + 1]*matcher
+	events   [S3Access + 1]*Event
+	parser   jsonscan.Parser
+	columns  columns
+	kinds    [len(columns{})]Kind
+	text     []byte   // of the event: values that are not in Raw as they are
+	nested   [][]byte // unquoted envelopes, by level
+	gzip     *gzip.Reader
+	inflated bytes.Buffer
+
+	// of the message
+	m        Message
+	sink     Sink
+	stats    Stats
+	clock    clock
+	filter   bool   // check the literals first
+	counting bool   // only count the records
+	single   bool   // the message is one JSON object
+	cut      Reason // why the data in hand breaks off at its end; "": it does not
+	ended    bool   // a dead letter has been made of what breaks off
+	size     int    // of the data without white space around it
+	budget   int    // bytes that may still be read for nothing, see Decoder.skip
+}
+
+// NewDecoder returns a decoder.
+func NewDecoder(cfg Config) *Decoder {
+	d := &Decoder{cfg: cfg, layout: cfg.Layout, bounds: cfg.Bounds.orDefault()}
+	if d.layout == nil {
+		d.layout = NewLayout(nil)
+	}
+	for _, s := range []Dataset{CloudTrail, S3Access} {
+		d.events[s] = newEvent(s, d.layout)
+		d.matchers[s] = newMatcher(cfg.Filters[s])
+	}
+	return d
+}
+
+func (b Bounds) orDefault() Bounds {
+	def := func(n, d int) int {
+		if n <= 0 {
+			return d
+		}
+		return min(n, 1<<30)
+	}
+	return Bounds{
+		MessageBytes: def(b.MessageBytes, DefaultBounds.MessageBytes),
+		Records:      def(b.Records, DefaultBounds.Records),
+		RecordBytes:  def(b.RecordBytes, DefaultBounds.RecordBytes),
+		Depth:        min(def(b.Depth, DefaultBounds.Depth), 10_000),
+		Nesting:      def(b.Nesting, DefaultBounds.Nesting),
+	}
+}
+
+// Decode gives every record of the message to the sink. It never fails: every byte ends as an event, filtered, skipped
+// or dead.
+func (d *Decoder) Decode(m Message, sink Sink) Stats { return d.decode(m, sink, !d.cfg.ValidateAll) }
+
+// DecodeUnfiltered is Decode without the filters.
+func (d *Decoder) DecodeUnfiltered(m Message, sink Sink) Stats { return d.decode(m, sink, false) }
+
+func (d *Decoder) decode(m Message, sink Sink, filter bool) Stats {
+	d.m, d.sink, d.stats, d.clock, d.filter = m, sink, Stats{}, clockOf(&m), filter
+	d.cut, d.ended, d.single = "", false, false
+	origin := wire.Origin{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, File: m.File, Line: m.Line}
+	d.events[CloudTrail].Origin, d.events[S3Access].Origin = origin, origin
+
+	if broken := d.message(); broken != "" && !d.ended {
+		d.dead(broken, "the source breaks off here", nil)
+	}
+	d.m, d.sink = Message{}, nil
+	return d.stats
+}
+
+// message decodes the message in hand. It returns why it breaks off, if it does.
+func (d *Decoder) message() (broken Reason) {
+	data, broken := d.m.Value, d.m.Broken
+	if len(data) > 1 && data[0] == 0x1f && data[1] == 0x8b {
+		if data, broken = d.inflate(data); broken == TooLarge {
+			d.whole(TooLarge, "larger than the bound after decompression")
+			return ""
+		}
+	}
+	d.stats.Bytes = int64(len(data))
+	if len(data) > d.bounds.MessageBytes {
+		d.whole(TooLarge, "larger than the bound")
+		return ""
+	}
+	d.cut = broken
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	// Two bytes are the shortest thing that can be counted as a record.
+	if len(data)/2 > d.bounds.Records && d.tooMany(data) {
+		d.whole(TooManyRecords, "more records than the bound")
+		return ""
+	}
+	d.size, d.budget = len(bytes.TrimSpace(data)), 16*len(data)+1<<16
+	if d.filter && d.rejects(data) {
+		return broken
+	}
+	d.stream(data, 0)
+	if d.stats.Records == 0 && broken == "" {
+		d.skip() // an empty message, as a tombstone is
+	}
+	return broken
+}
+
+// inflate decompresses the message into the decoder's buffer, up to one byte over the bound.
+func (d *Decoder) inflate(data []byte) (inflated []byte, broken Reason) {
+	if d.inflated.Cap() > 16<<20 {
+		d.inflated = bytes.Buffer{}
+	}
+	d.inflated.Reset()
+	var err error
+	if d.gzip == nil {
+		d.gzip, err = gzip.NewReader(bytes.NewReader(data))
+	} else {
+		err = d.gzip.Reset(bytes.NewReader(data))
+	}
+	if err == nil {
+		_, err = io.Copy(&d.inflated, io.LimitReader(d.gzip, int64(d.bounds.MessageBytes)+1))
+	}
+	switch {
+	case d.inflated.Len() > d.bounds.MessageBytes:
+		return nil, TooLarge
+	case err == nil:
+		return d.inflated.Bytes(), ""
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return d.inflated.Bytes(), Truncated
+	}
+	return d.inflated.Bytes(), InvalidGzip
+}
+
+// tooMany counts the records before any of them is given out, since a message over the bound is dead as a whole.
+func (d *Decoder) tooMany(data []byte) bool {
+	if bytes.Count(data, []byte(","))+bytes.Count(data, []byte("\n"))+bytes.Count(data, []byte("{")) < d.bounds.Records {
+		return false
+	}
+	d.counting, d.budget = true, 16*len(data)+1<<16
+	d.stream(data, 0)
+	n := d.stats.Records
+	d.counting, d.ended, d.stats = false, false, Stats{Bytes: d.stats.Bytes}
+	return n > d.bounds.Records
+}
+
+// rejects looks at a message that is a single CloudTrail record, the most frequent one by far where CloudTrail is not
+// sent in files, and reports whether the filter rejects it.
+func (d *Decoder) rejects(data []byte) bool {
+	start, end := jsonscan.Space(data, 0), len(data)
+	for end > start && data[end-1] <= ' ' {
+		end--
+	}
+	if end-start < 2 || data[end-1] != '}' || sniff(data, start) != sniffCloudTrail || several(data[start:end]) {
+		return false
+	}
+	d.single = true
+	if m := d.matchers[CloudTrail]; m == nil || m.passes(data) {
+		return false
+	}
+	d.count()
+	d.stats.Filtered++
+	return true
+}
+
+// several reports whether an object begins right behind another one. Within a single one that only happens in a string.
+func several(data []byte) bool {
+	for at := 1; ; {
+		i := bytes.IndexByte(data[at:], '{')
+		if i < 0 {
+			return false
+		}
+		at += i
+		before := at - 1
+		for before > 0 && data[before] <= ' ' {
+			before--
+		}
+		if data[before] == '}' {
+			return true
+		}
+		at++
+	}
+}
+
+// count takes the number of the next record.
+func (d *Decoder) count() (index int32) {
+	d.stats.Records++
+	return int32(d.stats.Records - 1)
+}
+
+func (d *Decoder) skip() {
+	d.count()
+	d.stats.Skipped++
+}
+
+// dead makes a dead letter of one record, or of the message if it is all of that.
+func (d *Decoder) dead(reason Reason, detail string, value []byte) {
+	if d.stats.Records == 0 && len(value) >= d.size {
+		d.whole(reason, detail)
+		return
+	}
+	index := d.count()
+	d.stats.Dead++
+	if !d.counting {
+		d.sink.Dead(DeadLetter{Reason: reason, Detail: detail, Index: index, Value: value, Line: d.m.Line})
+	}
+}
+
+// whole makes one dead letter of the message.
+func (d *Decoder) whole(reason Reason, detail string) {
+	d.count()
+	d.stats.Dead++
+	if !d.counting {
+		d.sink.Dead(DeadLetter{Reason: reason, Detail: detail, Index: -1, Value: d.m.Value, Line: d.m.Line})
+	}
+}
+
+// emit gives the event to the sink.
+func (d *Decoder) emit(e *Event) {
+	e.Origin.Index = d.count()
+	d.stats.Events++
+	d.sink.Event(e)
+}
+
+// begin returns the event of a dataset, emptied.
+func (d *Decoder) begin(s Dataset, raw []byte) *Event {
+	e := d.events[s]
+	e.reset()
+	e.Raw = raw
+	return e
+}
+
+// keep returns a copy that lives as long as the event.
+func (d *Decoder) keep(text []byte) []byte {
+	start := len(d.text)
+	d.text = append(d.text, text...)
+	return d.text[start:len(d.text):len(d.text)]
+}
+
+func (d *Decoder) unquote(text []byte) []byte {
+	start := len(d.text)
+	d.text = jsonscan.Unquote(d.text, text)
+	return d.text[start:len(d.text):len(d.text)]
+}
+
+// valid returns the text with U+FFFD for bytes that are not UTF-8.
+func (d *Decoder) valid(text []byte) []byte {
+	if utf8.Valid(text) {
+		return text
+	}
+	start := len(d.text)
+	for _, r := range string(text) {
+		d.text = utf8.AppendRune(d.text, r)
+	}
+	return d.text[start:len(d.text):len(d.text)]
+}
+
+// canonical returns the canonical form of an address, nil if the text is none.
+func (d *Decoder) canonical(text []byte) []byte {
+	addr, ok := ParseIP(text, d.cfg.Strict)
+	if !ok {
+		return nil
+	}
+	if addr.Is4() && bytes.IndexByte(text, ':') < 0 {
+		return text // an IPv4 address has only one spelling
+	}
+	start := len(d.text)
+	d.text = addr.AppendTo(d.text)
+	return d.text[start:len(d.text):len(d.text)]
+}
+
+// deriveAny fills the fields that are made alike for all records: the time as text, and wildcards.
+func (d *Decoder) deriveAny(e *Event) {
+	if e.Flags&TimeUnverified != 0 {
+		d.stats.Unverified++
+	}
+	if d.layout.wants[fTimestamp] {
+		start := len(d.text)
+		d.text = appendTime(d.text, e.Time)
+		e.add(Slot(fTimestamp), Value{Text: d.text[start:len(d.text):len(d.text)]})
+	}
+	for i := range d.layout.wilds {
+		d.layout.wilds[i].fill(e)
+	}
+}

@@ -1,0 +1,295 @@
+package schemas
+
+import (
+	"bytes"
+
+	"firstseen/schemas/jsonscan"
+)
+
+// skipTo returns the end of the value at i and how deep it goes. With a reason the value is not complete, and end is
+// where it breaks off. Looking for an end that is not there costs the whole rest of the message each time, so a message
+// has a budget for it. When that is used up no further value is looked for: what is left becomes dead letters by lines.
+func (d *Decoder) skipTo(data []byte, i int) (end, depth int, reason Reason) {
+	if d.budget <= 0 {
+		return len(data), 0, Truncated
+	}
+	s := jsonscan.At(i)
+	end, fault := s.Next(data)
+	if fault == jsonscan.None {
+		return max(end, i+1), s.Depth, ""
+	}
+	d.budget -= end - i
+	if s.Depth > d.bounds.Depth {
+		return end, s.Depth, TooDeep
+	}
+	return end, s.Depth, Truncated
+}
+
+// recordLine returns where the first line behind i begins that can be a record, -1 if there is none.
+func recordLine(data []byte, i int) int {
+	for i = endOfLine(data, i); i < len(data); i = endOfLine(data, i+1) {
+		if beginsRecord(data, i+1) {
+			return i + 1
+		}
+	}
+	return -1
+}
+
+// remains makes a dead letter of what cannot be decoded between i and end, or up to a line between them that can.
+func (d *Decoder) remains(data []byte, i, end int, reason Reason) (next int) {
+	if n := recordLine(data[:end], i); n > 0 {
+		end = n
+	} else if end == len(data) {
+		if d.ended = true; reason == Truncated {
+			reason = d.why()
+		}
+	}
+	d.dead(reason, "", data[i:end])
+	return end
+}
+
+// malformed makes a dead letter of an object that begins at start and is no JSON at i.
+func (d *Decoder) malformed(data []byte, start, i int) (next int) {
+	end, _, reason := d.skipTo(data, start)
+	if reason != "" {
+		end = endOfLine(data, i)
+	}
+	return d.remains(data, start, max(end, start+1), InvalidJSON)
+}
+
+// nestedTooMuch makes a dead letter of an object at start that is one envelope too many.
+func (d *Decoder) nestedTooMuch(data []byte, start int) (next int) {
+	end, _, reason := d.skipTo(data, start)
+	if reason == "" {
+		reason = TooNested
+	}
+	return d.remains(data, start, end, reason)
+}
+
+// partOf decodes an object in which the data breaks off, within the value v of a member or outside of values. Of a list
+// of log events and of a file in a string what is complete counts, and so does a record that the object carries.
+func (d *Decoder) partOf(data []byte, start int, v span, m *members, member *span, level int, reason Reason) (next int) {
+	if v.end < len(data) || reason != Truncated {
+		return d.remains(data, start, v.end, reason)
+	}
+	switch member {
+	case &m.logEvents:
+		if data[v.at] == '[' && !m.messageType.is(data, "CONTROL_MESSAGE") {
+			next, _ = d.elements(data, v.at+1, level, (*Decoder).logElement)
+			return next
+		}
+	case &m.message, &m.log, &m.payload:
+		if _, _, fault := jsonscan.String(data, v.at+1); data[v.at] == '"' && fault == jsonscan.Truncated {
+			d.enterPart(data[v.at:], level)
+			return len(data)
+		}
+	}
+	if end, ok := d.unwrap(data, m, level); ok {
+		start = end
+	}
+	return d.remains(data, start, v.end, reason)
+}
+
+// A list is the elements of an array while they are decoded.
+//
+// A bad element must not take its neighbours with it, whatever is wrong with it. Counting brackets does not tell where
+// an element ends that lacks one. But records begin alike: the mark is how the first one begins, {"eventVersion" or the
+// same with line breaks. In valid JSON a mark is never within a string, where a quote has a backslash before it. So
+// what lies between two marks is taken for an element if its brackets are even; if not it is read closely, and behind
+// a bad element the next mark is where to go on.
+type list struct {
+	data []byte
+	mark []byte
+	next int // where the next mark is; len(data) if there is none
+}
+
+var usualMark = []byte(`{"eventVersion"`)
+
+func listAt(data []byte, i int) list {
+	l := list{data: data, mark: usualMark, next: -1}
+	if i < len(data) && data[i] == '{' {
+		if quote := jsonscan.Space(data, i+1); quote < len(data) && data[quote] == '"' {
+			if n := bytes.IndexByte(data[quote+1:min(len(data), quote+40)], '"'); n > 0 {
+				l.mark = data[i : quote+n+2]
+			}
+		}
+	}
+	return l
+}
+
+// after returns where the first mark behind i is.
+func (l *list) after(i int) int {
+	if l.next <= i {
+		if n := bytes.Index(l.data[i+1:], l.mark); n >= 0 {
+			l.next = i + 1 + n
+		} else {
+			l.next = len(l.data)
+		}
+	}
+	return l.next
+}
+
+// guess returns the end of the object at i if it is plain to see, else 0.
+func (l *list) guess(i int) (end int) {
+	next := l.after(i)
+	if next == len(l.data) {
+		return 0
+	}
+	if end = beforeComma(l.data, i, next); end > 0 && isObject(l.data[i:end]) {
+		return end
+	}
+	return 0
+}
+
+// read returns the end of the element at i; with a reason it is no good, or breaks off there.
+func (l *list) read(d *Decoder, i int) (end int, reason Reason) {
+	end, _, reason = d.skipTo(l.data, i)
+	if reason != "" {
+		return end, reason
+	}
+	if n := jsonscan.Space(l.data, end); n < len(l.data) && l.data[n] != ',' && l.data[n] != ']' {
+		return end, InvalidJSON
+	}
+	if l.after(i) < end {
+		if _, fault := d.parser.Parse(noTree, l.data[i:end], 0, d.bounds.Depth); fault != jsonscan.None {
+			return end, reasonOf(fault)
+		}
+	}
+	return end, ""
+}
+
+var noTree = jsonscan.NewTree(nil)
+
+// beforeComma returns the end of the object between i and the comma before next, 0 if it does not look like one.
+func beforeComma(data []byte, i, next int) int {
+	for next--; next > i && data[next] <= ' '; next-- {
+	}
+	if data[next] != ',' {
+		return 0
+	}
+	for next--; next > i && data[next] <= ' '; next-- {
+	}
+	if data[i] != '{' || data[next] != '}' {
+		return 0
+	}
+	return next + 1
+}
+
+// isObject reports whether the brace that closes the first one is the last byte. Braces in strings count, so an object
+// for which it is not true may be one; and one may be none that has both braces missing and braces in strings, which
+// then turns out when it is parsed.
+func isObject(b []byte) bool {
+	level := 0
+	for i := 0; ; {
+		n := bytes.IndexByte(b[i:], '}')
+		if n < 0 {
+			return false
+		}
+		level += bytes.Count(b[i:i+n], opening) - 1
+		if i += n + 1; level <= 0 {
+			return i == len(b)
+		}
+	}
+}
+
+var opening = []byte("{")
+
+// elements decodes the elements of an array, from after its bracket, each by decode, and returns the index after the
+// array. It is not ok if the array breaks off; then all up to next has become dead letters.
+func (d *Decoder) elements(data []byte, i, level int, decode func(d *Decoder, data []byte, i, end, level int) Reason) (next int, ok bool) {
+	l := listAt(data, jsonscan.Space(data, i))
+	for comma := false; ; {
+		if i = jsonscan.Space(data, i); i >= len(data) {
+			return d.remains(data, i, i, Truncated), false
+		}
+		if data[i] == ']' && !(comma && l.after(i) < len(data)) {
+			return i + 1, true
+		}
+		var reason Reason
+		end := l.guess(i)
+		if end > 0 {
+			reason = decode(d, data, i, end, level)
+		}
+		if end == 0 || reason == InvalidJSON {
+			if end, reason = l.read(d, i); reason == "" {
+				reason = decode(d, data, i, end, level)
+			} else if next := l.after(i); next < len(data) {
+				end = next
+			} else if end == len(data) || reason == Truncated {
+				return d.remains(data, i, end, reason), false
+			}
+		}
+		if reason != "" {
+			if reason == Truncated { // but others follow
+				reason = InvalidJSON
+			}
+			// A bracket in the wrong place may have ended the element, and what is left of it is no element.
+			if next := l.after(i); reason == InvalidJSON && next < len(data) && !beginsElement(data, end) {
+				end = next
+			}
+			d.dead(reason, "", bytes.TrimRight(data[i:end], ", \t\r\n"))
+		}
+		i = jsonscan.Space(data, end)
+		if comma = i < len(data) && data[i] == ','; comma {
+			i++
+		}
+	}
+}
+
+// beginsElement reports whether a comma and a record follow at i.
+func beginsElement(data []byte, i int) bool {
+	if i = jsonscan.Space(data, i); i >= len(data) || data[i] != ',' {
+		return false
+	}
+	i = jsonscan.Space(data, i+1)
+	return i < len(data) && data[i] == '{' && sniff(data, i) != sniffNothing
+}
+
+// recordElement decodes an element that is a record, or another thing that can be a message.
+func (d *Decoder) recordElement(data []byte, i, end, level int) (bad Reason) {
+	raw := data[i:end]
+	if raw[0] != '{' {
+		d.dead(UnknownShape, "an element that is no object", raw)
+		return ""
+	}
+	kind := sniff(raw, 0)
+	if kind == sniffNothing {
+		d.envelope(data[:end], i, level, kind)
+		return ""
+	}
+	v, reason := d.record(raw, kind, true)
+	if v == isNone {
+		d.envelope(data[:end], i, level, kind)
+	}
+	return reason
+}
+
+var logTree = jsonscan.NewTree([]jsonscan.Path{{Keys: []string{"message"}}})
+
+// logElement decodes a log event of CloudWatch Logs. It and its list are one envelope.
+func (d *Decoder) logElement(data []byte, i, end, level int) (bad Reason) {
+	raw := data[i:end]
+	last, fault := d.parser.Parse(logTree, raw, 0, d.bounds.Depth)
+	switch {
+	case fault != jsonscan.None:
+		return reasonOf(fault)
+	case last < len(raw):
+		return InvalidJSON
+	case len(d.parser.Hits) == 0 || d.parser.Hits[0].Kind != jsonscan.Text:
+		d.dead(UnknownShape, "a log event without a message", raw)
+	default:
+		h := d.parser.Hits[0]
+		d.enter(raw[h.Start-1:h.End+1], level)
+	}
+	return ""
+}
+
+func reasonOf(fault jsonscan.Fault) Reason {
+	switch fault {
+	case jsonscan.TooDeep:
+		return TooDeep
+	case jsonscan.Truncated:
+		return Truncated
+	}
+	return InvalidJSON
+}

@@ -1,0 +1,292 @@
+package schemas
+
+import (
+	"bytes"
+	"encoding/base64"
+
+	"firstseen/schemas/jsonscan"
+)
+
+// sniffed is what the first key of an object says about it.
+type sniffed uint8
+
+const (
+	sniffNothing sniffed = iota
+	sniffCloudTrail
+	sniffS3
+)
+
+// sniff looks at the first key of the object at i. AWS writes eventVersion first; other writers sort the keys or begin
+// with the action. A guess that turns out wrong costs time, not the record.
+func sniff(data []byte, i int) sniffed {
+	i = jsonscan.Space(data, i+1)
+	if i >= len(data) || data[i] != '"' {
+		return sniffNothing
+	}
+	n := bytes.IndexByte(data[i+1:min(len(data), i+34)], '"')
+	if n < 0 {
+		return sniffNothing
+	}
+	key := data[i+1 : i+1+n]
+	switch string(key) {
+	case "eventVersion", "eventTime", "eventName", "eventSource", "eventID", "userIdentity", "additionalEventData",
+		"apiVersion", "awsRegion", "errorCode", "errorMessage", "eventCategory", "eventType", "managementEvent":
+		return sniffCloudTrail
+	}
+	var folded [33]byte
+	if _, ok := s3Names[string(jsonscan.Fold(folded[:0], key))]; ok {
+		return sniffS3
+	}
+	return sniffNothing
+}
+
+// object decodes the JSON object at i and returns the index after it.
+func (d *Decoder) object(data []byte, i, level int) (next int) {
+	kind := sniff(data, i)
+	if kind == sniffNothing {
+		return d.envelope(data, i, level, kind)
+	}
+	var (
+		end    int
+		reason Reason
+		single = d.single // then the first object ends with the data, or is none
+	)
+	if d.single = false; single {
+		end = bytes.LastIndexByte(data, '}') + 1
+	} else if end, _, reason = d.skipTo(data, i); reason != "" {
+		return d.remains(data, i, end, reason)
+	}
+	raw := data[i:end]
+	v, reason := d.record(raw, kind, !single)
+	switch {
+	case v == isNone:
+		return d.envelope(data, i, level, kind)
+	case v != isBad:
+		return end
+	case single && reason != TooLarge:
+		return d.object(data, i, level)
+	case reason == InvalidJSON:
+		return d.remains(data, i, end, reason)
+	}
+	d.dead(reason, "", raw)
+	return end
+}
+
+// record decodes one record of a kind: filter unless that has been done, parse, emit. Of isNone and isBad the caller makes what is right there.
+func (d *Decoder) record(raw []byte, kind sniffed, filter bool) (verdict, Reason) {
+	s, parse := CloudTrail, d.cloudTrail
+	if kind == sniffS3 {
+		s, parse = S3Access, d.s3JSON
+	}
+	if s == CloudTrail && d.m.Format == FormatS3Access || s == S3Access && d.m.Format == FormatCloudTrail {
+		return isNone, ""
+	}
+	switch {
+	case d.counting:
+		d.count()
+		return isEvent, ""
+	case len(raw) > d.bounds.RecordBytes:
+		return isBad, TooLarge
+	case filter && d.filter && !d.matchers[s].passes(raw):
+		d.count()
+		d.stats.Filtered++
+		return isEvent, ""
+	}
+	v, reason := parse(raw)
+	switch v {
+	case isEvent:
+		d.emit(d.events[s])
+	case isSkipped:
+		d.skip()
+	}
+	return v, reason
+}
+
+// span is where a member's value is; none if end is 0.
+type span struct{ at, end int }
+
+func (s span) in(data []byte) []byte { return data[s.at:s.end] }
+
+// is reports whether the value is this string, spelled without escapes.
+func (s span) is(data []byte, text string) bool {
+	return s.end-s.at == len(text)+2 && string(data[s.at+1:s.end-1]) == text
+}
+
+// members are those of an object's members that tell what it is.
+type members struct {
+	eventName, eventSource, userIdentity, eventTime span // CloudTrail, when the first key did not say so
+	detailType, detail, source                      span // EventBridge
+	messageType, logEvents                          span // CloudWatch Logs
+	schema, payload                                 span // Kafka Connect
+	message, log                                    span // Vector, Filebeat, Logstash, Fluent Bit, rsyslog
+	event                                           span // S3 test event
+	notice                                          span // digests, Insights
+	other                                           span
+}
+
+func (m *members) of(key []byte) *span {
+	switch string(key) {
+	case "eventName":
+		return &m.eventName
+	case "eventSource":
+		return &m.eventSource
+	case "userIdentity":
+		return &m.userIdentity
+	case "eventTime":
+		return &m.eventTime
+	case "detail-type":
+		return &m.detailType
+	case "detail":
+		return &m.detail
+	case "source":
+		return &m.source
+	case "messageType":
+		return &m.messageType
+	case "logEvents":
+		return &m.logEvents
+	case "schema":
+		return &m.schema
+	case "payload":
+		return &m.payload
+	case "message":
+		return &m.message
+	case "log":
+		return &m.log
+	case "Event":
+		return &m.event
+	case "digestStartTime", "digestS3Bucket", "insightDetails":
+		return &m.notice
+	}
+	return &m.other
+}
+
+// envelope decodes the object at i by all of its members. tried is what it has turned out not to be.
+func (d *Decoder) envelope(data []byte, i, level int, tried sniffed) (next int) {
+	var m members
+	start, depth, records := i, 0, false
+	for i = jsonscan.Space(data, i+1); i < len(data) && data[i] != '}'; {
+		end, _, fault := jsonscan.String(data, i+1)
+		colon := jsonscan.Space(data, end+1)
+		if data[i] != '"' || fault == jsonscan.Syntax || fault == jsonscan.None && colon < len(data) && data[colon] != ':' {
+			return d.malformed(data, start, i)
+		}
+		at := jsonscan.Space(data, colon+1)
+		if fault != jsonscan.None || at >= len(data) {
+			return d.partOf(data, start, span{i, len(data)}, &m, nil, level, Truncated)
+		}
+		key := data[i+1 : end]
+		if string(key) == "Records" && data[at] == '[' {
+			if level >= d.bounds.Nesting {
+				return d.nestedTooMuch(data, start)
+			}
+			var ok bool
+			if i, ok = d.elements(data, at+1, level+1, (*Decoder).recordElement); !ok {
+				return i
+			}
+			records, start = true, i
+		} else {
+			var reason Reason
+			var deep int
+			if i, deep, reason = d.skipTo(data, at); reason != "" {
+				return d.partOf(data, start, span{at, i}, &m, m.of(key), level, reason)
+			}
+			*m.of(key) = span{at, i}
+			depth = max(depth, deep)
+		}
+		if i = jsonscan.Space(data, i); i < len(data) && data[i] == ',' {
+			i = jsonscan.Space(data, i+1)
+		} else if i < len(data) && data[i] != '}' {
+			return d.malformed(data, start, i)
+		}
+	}
+	if i >= len(data) {
+		return d.partOf(data, start, span{i, i}, &m, nil, level, Truncated)
+	}
+	if !records {
+		d.classify(data, span{start, i + 1}, &m, level, tried, depth)
+	}
+	return i + 1
+}
+
+// kind is what record the object can be.
+func (m *members) kind() sniffed {
+	if m.eventName.end > 0 && (m.eventSource.end > 0 || m.userIdentity.end > 0 || m.eventTime.end > 0) {
+		return sniffCloudTrail
+	}
+	return sniffS3
+}
+
+// unwrap decodes what the object carries if it is an envelope, and returns where that ends. The object itself need not
+// be complete.
+func (d *Decoder) unwrap(data []byte, m *members, level int) (end int, ok bool) {
+	carried := m.message
+	switch {
+	case m.messageType.end > 0 && m.logEvents.end > 0 && data[m.logEvents.at] == '[':
+		if m.messageType.is(data, "CONTROL_MESSAGE") {
+			d.skip()
+		} else {
+			d.elements(data, m.logEvents.at+1, level, (*Decoder).logElement)
+		}
+		return m.logEvents.end, true
+	case m.detail.end > 0 && bytes.HasSuffix(m.detailType.in(data), []byte(` via CloudTrail"`)):
+		carried = m.detail
+	case m.schema.end > 0 && m.payload.end > 0:
+		d.connect(data, m, level)
+		return m.payload.end, true
+	case m.kind() == sniffCloudTrail:
+		return 0, false
+	case m.message.end > 0 && bytes.IndexByte([]byte(`"{[`), data[m.message.at]) >= 0:
+	case m.log.end > 0 && data[m.log.at] == '"':
+		carried = m.log
+	default:
+		return 0, false
+	}
+	d.enter(carried.in(data), level)
+	return carried.end, true
+}
+
+// classify decodes an object whose members are known.
+func (d *Decoder) classify(data []byte, object span, m *members, level int, tried sniffed, depth int) {
+	if m.event.is(data, "s3:TestEvent") || m.kind() != sniffCloudTrail && m.notice.end > 0 ||
+		m.detail.end > 0 && m.source.is(data, "aws.s3") && !m.detailType.is(data, "AWS API Call via CloudTrail") {
+		d.skip()
+		return
+	}
+	if _, ok := d.unwrap(data, m, level); ok {
+		return
+	}
+	raw := object.in(data)
+	v, reason := isNone, Reason("")
+	if kind := m.kind(); kind != tried {
+		v, reason = d.record(raw, kind, true)
+	}
+	switch {
+	case v == isBad:
+		d.dead(reason, "", raw)
+	case v == isNone && depth > d.bounds.Depth:
+		d.dead(TooDeep, "", raw)
+	case v == isNone:
+		d.dead(UnknownShape, "no envelope and no record that is known", raw)
+	}
+}
+
+// connect decodes the payload of Kafka Connect's JSON converter, which is base64 if the schema says bytes.
+func (d *Decoder) connect(data []byte, m *members, level int) {
+	payload := m.payload.in(data)
+	switch {
+	case payload[0] == 'n':
+		d.skip() // a tombstone
+		return
+	case payload[0] == '"' && bytes.Contains(m.schema.in(data), []byte(`"bytes"`)):
+		plain := make([]byte, base64.StdEncoding.DecodedLen(len(payload)))
+		n, err := base64.StdEncoding.Decode(plain, payload[1:len(payload)-1])
+		if err == nil && level < d.bounds.Nesting {
+			before := d.stats.Records
+			if d.stream(plain[:n], level+1); d.stats.Records == before {
+				d.skip()
+			}
+			return
+		}
+	}
+	d.enter(payload, level)
+}

@@ -1,0 +1,119 @@
+package wire
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// The schemas, avsc/vN/name.avsc. A changed record gets a file in a new folder; the old file stays, for reading.
+// testdata/vN pins what is released.
+//
+//go:embed avsc
+var avsc embed.FS
+
+var (
+	// known holds the record name of every schema of this build by fingerprint.
+	known = map[uint64]string{}
+	// swept has the fingerprints of the state values, whose first field is sweep_at in every version.
+	swept = map[uint64]bool{}
+
+	candidates = register[Candidate]("candidate")
+	findings   = register[Finding]("finding")
+	terms      = register[Term]("term")
+	windows    = register[Window]("window")
+	caps       = register[Cap]("cap")
+	offsets    = register[Offset]("offset")
+)
+
+// register makes a record's codec. It panics on a broken schema: the schemas are part of the build.
+func register[T any](name string) *Codec[T] {
+	versions, err := load(avsc, name)
+	if err != nil {
+		panic(err)
+	}
+	c, err := NewCodec[T](versions...)
+	if err != nil {
+		panic(fmt.Errorf("%s.avsc: %w", name, err))
+	}
+	for fp := range c.readers {
+		known[fp] = c.name
+		swept[fp] = name == "term" || name == "window" || name == "cap"
+	}
+	return c
+}
+
+// load returns every version of a record's schema, the oldest first.
+func load(fsys fs.FS, name string) ([]string, error) {
+	var versions []string
+	for n := 1; ; n++ {
+		folder := fmt.Sprintf("avsc/v%d", n)
+		if _, err := fs.Stat(fsys, folder); errors.Is(err, fs.ErrNotExist) && len(versions) > 0 {
+			return versions, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("schema of %s: %w", name, err)
+		}
+		json, err := fs.ReadFile(fsys, folder+"/"+name+".avsc")
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // unchanged in this version
+		} else if err != nil {
+			return nil, fmt.Errorf("schema of %s: %w", name, err)
+		}
+		versions = append(versions, string(json))
+	}
+}
+
+// Schemas returns the current schemas as JSON by name: candidate, finding, term, window, cap, offset.
+func Schemas() map[string]string {
+	return map[string]string{
+		"candidate": candidates.Schema(), "finding": findings.Schema(), "term": terms.Schema(),
+		"window": windows.Schema(), "cap": caps.Schema(), "offset": offsets.Schema(),
+	}
+}
+
+// SweepAt returns the sweep deadline of a state value, in milliseconds of the partition's sweep clock, without
+// decoding the value. It is false for anything but a term, a window or a cap.
+func SweepAt(value []byte) (int64, bool) {
+	if len(value) < 10 || value[0] != 0xC3 || value[1] != 0x01 || !swept[fingerprint(value)] {
+		return 0, false
+	}
+	at, _, ok := varint(value[10:])
+	return at, ok
+}
+
+// AppendCandidate appends the single-object encoding of a candidate. See [Codec.Append].
+func AppendCandidate(dst []byte, v *Candidate) ([]byte, error) { return candidates.Append(dst, v) }
+
+// DecodeCandidate replaces v by the candidate in src. See [Codec.Decode], also for the errors.
+func DecodeCandidate(src []byte, v *Candidate) error { return candidates.Decode(src, v) }
+
+// AppendFinding appends the single-object encoding of a finding.
+func AppendFinding(dst []byte, v *Finding) ([]byte, error) { return findings.Append(dst, v) }
+
+// DecodeFinding replaces v by the finding in src.
+func DecodeFinding(src []byte, v *Finding) error { return findings.Decode(src, v) }
+
+// AppendTerm appends the single-object encoding of a term's state.
+func AppendTerm(dst []byte, v *Term) ([]byte, error) { return terms.Append(dst, v) }
+
+// DecodeTerm replaces v by the term's state in src.
+func DecodeTerm(src []byte, v *Term) error { return terms.Decode(src, v) }
+
+// AppendWindow appends the single-object encoding of a window.
+func AppendWindow(dst []byte, v *Window) ([]byte, error) { return windows.Append(dst, v) }
+
+// DecodeWindow replaces v by the window in src.
+func DecodeWindow(src []byte, v *Window) error { return windows.Decode(src, v) }
+
+// AppendCap appends the single-object encoding of a cap window.
+func AppendCap(dst []byte, v *Cap) ([]byte, error) { return caps.Append(dst, v) }
+
+// DecodeCap replaces v by the cap window in src.
+func DecodeCap(src []byte, v *Cap) error { return caps.Decode(src, v) }
+
+// AppendOffset appends the single-object encoding of an offset record.
+func AppendOffset(dst []byte, v *Offset) ([]byte, error) { return offsets.Append(dst, v) }
+
+// DecodeOffset replaces v by the offset record in src.
+func DecodeOffset(src []byte, v *Offset) error { return offsets.Decode(src, v) }

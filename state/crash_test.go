@@ -1,0 +1,129 @@
+package state
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// batch is the i-th batch of a range in the crash test, the same every time.
+func batch(partition int32, i int64) map[string]string {
+	rng := rand.New(rand.NewPCG(uint64(partition), uint64(i)))
+	kv := map[string]string{"\x01last": fmt.Sprint(i)}
+	for range 5 {
+		value := strings.Repeat(fmt.Sprint(i, " "), 1+rng.IntN(100))
+		if rng.IntN(4) == 0 {
+			value = "-"
+		}
+		kv[fmt.Sprintf("\x01%d", rng.IntN(50))] = value
+	}
+	return kv
+}
+
+// fold is what a range holds after its first n batches.
+func fold(partition int32, n int64) map[string]string {
+	kv := map[string]string{}
+	for i := range n {
+		for k, v := range batch(partition, i+1) {
+			if kv[k] = v; v == "-" {
+				delete(kv, k)
+			}
+		}
+	}
+	return kv
+}
+
+// When the machine dies, what was not synced is lost in part: any blocks of any file. Whatever is left, each range is
+// what its first n batches made, stands at the n-th, and goes on from there. What was flushed before is not lost.
+func TestPowerLossLeavesAPrefix(t *testing.T) {
+	const crashes, batches = 12, 800
+	fs := vfs.NewCrashableMem()
+	opts := Options{FS: fs, MemTableBytes: 256 << 10, CacheBytes: 1 << 20}
+	s := open(t, "d", opts)
+	if err := s.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	var applied, kept atomic.Int64
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		for i := int64(1); i <= batches; i++ {
+			for p := range int32(2) {
+				r, err := s.Range(Detect, p)
+				if err == nil {
+					err = r.Apply(at(i-1), at(i), puts(batch(p, i)))
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+			applied.Store(i)
+			if i%300 == 0 {
+				if err := s.db.Flush(); err != nil {
+					t.Error(err)
+					return
+				}
+				kept.Store(i)
+			}
+		}
+	}()
+	rng := rand.New(rand.NewPCG(1, 2))
+	lost := 0
+	for n := range crashes {
+		for applied.Load() < int64(n*batches/crashes) { // a crash in each part of the run, in the middle of whatever it does
+			select {
+			case <-written:
+				if t.Failed() {
+					return
+				}
+			default:
+			}
+		}
+		least := kept.Load()
+		crashed := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 90, 100}[n%4], RNG: rng})
+		most := applied.Load() + 1
+		for p, at := range afterCrash(t, crashed, opts) {
+			if at < least || at > most {
+				t.Errorf("crash %d: partition %d stands at %d, not within %d and %d", n, p, at, least, most)
+			}
+			if at < most-1 {
+				lost++
+			}
+		}
+	}
+	<-written
+	if lost == 0 {
+		t.Error("no crash lost anything: the test shows nothing")
+	}
+}
+
+// afterCrash opens what a crash has left, checks it and applies the rest. It returns where the ranges stood.
+func afterCrash(t *testing.T, fs *vfs.MemFS, opts Options) map[int32]int64 {
+	opts.FS = fs
+	s := open(t, "d", opts)
+	stood := map[int32]int64{}
+	for p := range int32(2) {
+		r := rangeOf(t, s, Detect, p)
+		pos, _ := r.Position()
+		n := pos.ChangelogNext
+		wantPosition(t, r, at(n))
+		if got, want := contents(t, r, ""), fold(p, n); !maps.Equal(got, want) {
+			t.Errorf("at %d partition %d holds\n%.300q, want\n%.300q", n, p, got, want)
+		}
+		for i := n + 1; i <= n+3; i++ {
+			apply(t, r, at(i-1), at(i), batch(p, i))
+		}
+		wantContents(t, r, fold(p, n+3))
+		stood[p] = n
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	return stood
+}
