@@ -177,7 +177,7 @@ func TestAllProblemsAreReported(t *testing.T) {
 	got := refused(t, Layers{Environ: []string{"FIRSTSEEN_ENSTANCE=x", "FIRSTSEEN_PARTITIONS=x"}, Flags: map[string]string{"stagse": "ingest"}}, minimal+"aap: x\nstop: never\n")
 	for _, want := range []string{
 		`f.yml:2:1: unknown key "aap"`, "f.yml:3:7: stop:", `environment FIRSTSEEN_ENSTANCE: no such key (did you mean "FIRSTSEEN_INSTANCE"?)`,
-		"environment FIRSTSEEN_PARTITIONS: partitions: must be a whole number", `flag --stagse: no such key "stagse" (did you mean "stages"?)`,
+		"environment FIRSTSEEN_PARTITIONS: partitions: must be a whole number", `command line: no such key "stagse" (did you mean "stages"?)`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%s\nis not in\n%s", want, got)

@@ -9,7 +9,7 @@ import (
 
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {
-	Where string // "firstseen.yml:12:3", "environment FIRSTSEEN_APP", "flag --app", "default"; empty: nobody set it
+	Where string // "firstseen.yml:12:3", "environment FIRSTSEEN_APP", "command line", "default"; empty: nobody set it
 	Key   string // empty: it concerns no key, as broken YAML
 	Err   error
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/sasl"
@@ -15,6 +16,42 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
+
+// saslKeys are the keys that a mechanism reads; any other is refused, since it would have no effect.
+var saslKeys = map[string]string{
+	"none": "", "PLAIN": "username password password_file", "SCRAM-SHA-256": "username password password_file", "SCRAM-SHA-512": "username password password_file",
+	"OAUTHBEARER": "token token_file extensions", "AWS_MSK_IAM": "access_key secret_key secret_key_file session_token session_token_file",
+}
+
+func (k *checker) sasl() {
+	s, m := k.SASL, k.SASL.Mechanism
+	set := map[string]bool{"username": s.Username != "", "password": s.Password != "", "password_file": s.PasswordFile != "", "token": s.Token != "",
+		"token_file": s.TokenFile != "", "extensions": len(s.Extensions) > 0, "access_key": s.AccessKey != "", "secret_key": s.SecretKey != "",
+		"secret_key_file": s.SecretKeyFile != "", "session_token": s.SessionToken != "", "session_token_file": s.SessionTokenFile != ""}
+	for _, key := range keys { // in their order
+		name, ok := strings.CutPrefix(key.name, "sasl.")
+		if ok && set[name] && !slices.Contains(strings.Fields(saslKeys[m]), name) {
+			k.must(false, key.name, "has no effect with sasl.mechanism %s", m)
+		}
+	}
+	one := func(name string) {
+		k.must(!set[name] || !set[name+"_file"], "sasl."+name, "and sasl.%s_file are both set: choose one", name)
+	}
+	switch m {
+	case "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
+		k.must(set["username"], "sasl.username", "is needed with %s", m)
+		k.must(set["password"] || set["password_file"], "sasl.password_file", "or sasl.password is needed with %s", m)
+		one("password")
+	case "OAUTHBEARER":
+		k.must(set["token"] || set["token_file"], "sasl.token_file", "or sasl.token is needed with %s", m)
+		one("token")
+	case "AWS_MSK_IAM":
+		k.must(set["access_key"] == (set["secret_key"] || set["secret_key_file"]), "sasl.access_key", "and sasl.secret_key or secret_key_file belong together")
+		k.must(set["access_key"] || !set["session_token"] && !set["session_token_file"], "sasl.session_token", "needs sasl.access_key")
+		one("secret_key")
+		one("session_token")
+	}
+}
 
 // mechanism is franz-go's, fed with the secrets as they are at each login; nil without SASL.
 func (s SASL) mechanism() (sasl.Mechanism, error) {
@@ -132,3 +169,7 @@ func sharedCredentials() (auth aws.Auth, err error) {
 	}
 	return auth, nil
 }
+
+// errNoCredentials is what AWS_MSK_IAM says without any.
+var errNoCredentials = errors.New("AWS_MSK_IAM: no credentials: set sasl.access_key and sasl.secret_key_file, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, " +
+	"or keep a current profile in AWS_SHARED_CREDENTIALS_FILE (roles of an instance, a pod or a web identity are not looked up)")

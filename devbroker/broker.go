@@ -55,7 +55,7 @@ type Broker struct {
 }
 
 // Start returns a broker that answers. A data directory serves one broker at a time; a second Start on it is an error.
-// After a crash the transactions that were open are aborted first, and their producers fenced.
+// After a crash the transactions that were open are aborted first; their producers are fenced.
 func Start(o Options) (_ *Broker, err error) {
 	b := &Broker{log: &brokerLog{to: o.Log}}
 	if o.DataDir != "" {

@@ -156,6 +156,27 @@ func TestDataDirectorySurvivesRestart(t *testing.T) {
 	}
 }
 
+// A clean restart is no crash: a transaction goes on.
+func TestOpenTransactionSurvivesRestart(t *testing.T) {
+	o := Options{DataDir: t.TempDir(), Topics: []Topic{{Name: "in"}}}
+	b := start(t, o)
+	o.Port = b.port()
+	tx := b.client(kgo.TransactionalID("t"))
+	if err := tx.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	b.produce(tx, "in", "a=1")
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b = start(t, o)
+	b.produce(tx, "in", "b=2")
+	if err := tx.EndTransaction(b.context(), kgo.TryCommit); err != nil {
+		t.Fatal(err)
+	}
+	b.want("in", "a=1", "b=2")
+}
+
 // The broker of a process that is killed with a transaction open: nothing of it is ever visible, what was committed
 // stays, and what the same producer commits later is seen, also after a second crash.
 func TestKillLeavesNoOpenTransaction(t *testing.T) {
@@ -170,6 +191,29 @@ func TestKillLeavesNoOpenTransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, Options{DataDir: dir}).want("in", "a=1", "b=2", "c=3")
+}
+
+func TestOpenTransactionsAreFound(t *testing.T) {
+	dir := t.TempDir()
+	b := start(t, Options{DataDir: dir, Topics: []Topic{{Name: "in", Configs: map[string]string{"segment.bytes": "1"}}, {Name: "o-u-t"}}})
+	b.txn(b.client(kgo.TransactionalID("committed")), "in", kgo.TryCommit, "a=1")
+	b.txn(b.client(kgo.TransactionalID("aborted")), "in", kgo.TryAbort, "b=2")
+	tx := b.client(kgo.TransactionalID("open"))
+	b.txn(tx, "in", kgo.TryCommit, "c=3")
+	if err := tx.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	b.produce(tx, "in", "d=4")
+	b.produce(tx, "o-u-t", "e=5")
+	b.produce(b.client(), "in", "f=6")
+	open, err := openTransactions(dir)
+	if err != nil || len(open) != 1 {
+		t.Fatalf("%+v, %v: want one", open, err)
+	}
+	id, epoch, _ := tx.ProducerID(b.context())
+	if o := open[0]; o.ProducerID != id || o.ProducerEpoch != epoch || o.Commit || !o.Topics.Lookup("in", 0) || !o.Topics.Lookup("o-u-t", 0) || len(o.Topics) != 2 {
+		t.Errorf("%+v, want producer %d epoch %d in both topics", o, id, epoch)
+	}
 }
 
 // Producers outlive the broker. Their transactions were aborted with it: one that had written must not go on with half

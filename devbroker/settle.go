@@ -16,13 +16,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// settle makes a data directory whole after a crash. kfake then treats open transactions as aborted, but writes no marker
-// that says so: a read_committed client would drop all that the same producer commits later, and after a second crash
-// kfake would join the aborted records to the producer's next transaction. So a private broker writes the markers,
-// fences every transactional id (their producers may still run) and closes cleanly, before anyone else may connect.
+// settle makes a data directory whole after a crash. kfake then treats open transactions as aborted and fences their
+// producers, but writes no marker that says so: a read_committed client would drop all that the same producer commits
+// later, and after a second crash kfake would join the aborted records to the producer's next transaction. So a private
+// broker writes the markers and closes cleanly, before anyone else may connect.
 //
 // One thing it cannot mend: a kill within the fraction of a millisecond in which kfake ends a transaction, partition by
 // partition, leaves some partitions committed and others not.
@@ -38,7 +37,7 @@ func settle(dir string, log *brokerLog) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		err = errors.Join(abortAll(ctx, cl, open), fenceAll(ctx, cl))
+		err = abortAll(ctx, cl, open)
 		cancel()
 		cl.Close()
 	}
@@ -61,23 +60,6 @@ func abortAll(ctx context.Context, cl *kgo.Client, open []kadm.TxnMarkers) error
 				}
 			}
 		}
-	}
-	return err
-}
-
-// fenceAll takes over every transactional id, as a restarted producer would, twice: with an epoch one below the broker's
-// a producer that asks to commit is taken for one that repeats its last request, and told that it has been done.
-func fenceAll(ctx context.Context, cl *kgo.Client) error {
-	txns, err := kadm.NewClient(cl).ListTransactions(ctx, nil, nil)
-	for _, id := range slices.Repeat(txns.TransactionalIDs(), 2) {
-		req := kmsg.NewPtrInitProducerIDRequest()
-		req.TransactionalID, req.TransactionTimeoutMillis = kmsg.StringPtr(id), 40_000
-		req.ProducerID, req.ProducerEpoch = -1, -1
-		resp, e := req.RequestWith(ctx, cl)
-		if e == nil {
-			e = kerr.ErrorForCode(resp.ErrorCode)
-		}
-		err = errors.Join(err, e)
 	}
 	return err
 }

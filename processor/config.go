@@ -162,6 +162,9 @@ func (c *Config) setDefaults() error {
 		lanes[s] = n
 	}
 	c.Lanes = lanes
+	if len(c.Outputs) == 0 {
+		c.Outputs = []alert.Format{alert.ECS}
+	}
 	or(&c.Partitions, 16)
 	or(&c.Replication, -1)
 	or(&c.Bounds, schemas.DefaultBounds)

@@ -13,9 +13,6 @@ import (
 	"firstseen/rules"
 )
 
-// noCap switches off the cap on alerts, so that every finding is one alert.
-var noCap = []string{ruleNewTerms + ".max_alerts=off"}
-
 // ordeal is a run of worker processes that are killed again and again.
 type ordeal struct {
 	seed       uint64
@@ -29,14 +26,9 @@ type ordeal struct {
 // run returns the verdict and how many kills met an open transaction, as the broker saw it.
 func (o ordeal) run(t *testing.T, brokers string) (verdict, int) {
 	c := newTestCluster(t, brokers)
-	app := fmt.Sprintf("app%d", rand.IntN(1_000_000))
-	for _, topic := range []string{"cloudtrail", "s3access"} {
-		c.createTopic(topic, 6, nil)
-	}
-	set, _, err := rules.Load(rules.LoadOptions{Set: noCap})
-	if err != nil {
-		t.Fatal(err)
-	}
+	app := newApp()
+	c.createSources(app, 6, nil)
+	set := mustLoad(t, rules.LoadOptions{Set: noCap})
 	dir := t.TempDir()
 	var workers []*worker
 	var dirs []string
@@ -45,7 +37,7 @@ func (o ordeal) run(t *testing.T, brokers string) (verdict, int) {
 			Set: noCap, Faults: true, ApplyFirst: o.applyFirst}
 		workers, dirs = append(workers, startWorker(t, spec)), append(dirs, spec.Dir)
 	}
-	inputs := load(o.seed, o.records, 6)
+	inputs, model := load(t, app, o.seed, o.records, 6)
 	produced := make(chan error, 1)
 	go func() { produced <- produce(c.cl, inputs, o.pace) }()
 	hits, kills, done := 0, 0, false
@@ -71,20 +63,18 @@ func (o ordeal) run(t *testing.T, brokers string) (verdict, int) {
 	for _, w := range workers {
 		w.stop(t)
 	}
-	v := judge(t, answerOf(inputs), c.read(app+".alerts"), terms(t, dirs, 4), set.Rule(ruleNewTerms).State())
-	t.Logf("seed %d: %d records, %d kills, %d of them with an open transaction: %s", o.seed, o.records, kills, hits, v)
+	v := judge(t, model, c.read(app+".alerts"), readStates(t, dirs, 4), set)
+	t.Logf("seed %d: %d records, %d kills, %d of them with an open transaction; of %d alerts, %d terms and %d windows: %s",
+		o.seed, o.records, kills, hits, len(model.Alerts), len(model.Terms), len(model.Windows), v)
 	return v, hits
 }
 
-// produce writes the inputs evenly over the pace.
-func produce(cl *kgo.Client, inputs []input, pace time.Duration) error {
+// produce writes the records evenly over the pace.
+func produce(cl *kgo.Client, records []*kgo.Record, pace time.Duration) error {
 	const steps = 200
 	began := time.Now()
 	for i := range steps {
-		var batch []*kgo.Record
-		for _, in := range inputs[i*len(inputs)/steps : (i+1)*len(inputs)/steps] {
-			batch = append(batch, in.record)
-		}
+		batch := records[i*len(records)/steps : (i+1)*len(records)/steps]
 		if err := cl.ProduceSync(context.Background(), batch...).FirstErr(); err != nil {
 			return err
 		}

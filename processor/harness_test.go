@@ -19,8 +19,6 @@ import (
 
 	"firstseen/rules"
 	"firstseen/schemas"
-	"firstseen/schemas/wire"
-	"firstseen/state"
 )
 
 // The test binary is also the worker process that the tests kill: with this variable set it runs one.
@@ -77,7 +75,7 @@ func testConfig(brokers, app, instance, dir string, set *rules.Set) Config {
 	return Config{
 		App: app, Instance: instance, StateDir: dir, Rules: set, Version: "test",
 		Client:  []kgo.Opt{kgo.SeedBrokers(strings.Split(brokers, ",")...), kgo.MetadataMinAge(100 * time.Millisecond)},
-		Sources: []Source{{"cloudtrail", schemas.FormatAuto}, {"s3access", schemas.FormatAuto}}, Partitions: 4,
+		Sources: []Source{{app + "-cloudtrail", schemas.FormatAuto}, {app + "-s3access", schemas.FormatAuto}}, Partitions: 4,
 		Lanes:  map[Stage]int{StageIngest: 1, StageDetect: 1, StageGroup: 1},
 		Timing: Timing{Session: 10 * time.Second, Rebalance: 15 * time.Second, Heartbeat: 500 * time.Millisecond, Transaction: 8 * time.Second, Tick: time.Second},
 	}
@@ -163,15 +161,14 @@ func newTestCluster(t *testing.T, brokers string) *cluster {
 	return &cluster{t, brokers, cl, kadm.NewClient(cl)}
 }
 
-func (c *cluster) createTopic(name string, partitions int32, configs map[string]*string) {
+// createSources creates the source topics of an app.
+func (c *cluster) createSources(app string, partitions int32, configs map[string]*string) {
 	c.t.Helper()
-	if _, err := c.adm.DeleteTopics(context.Background(), name); err != nil {
-		c.t.Fatal(err)
+	for _, name := range []string{app + "-cloudtrail", app + "-s3access"} {
+		if _, err := c.adm.CreateTopic(context.Background(), partitions, -1, configs, name); err != nil {
+			c.t.Fatal(err)
+		}
 	}
-	c.await("create "+name, time.Minute, func() bool {
-		_, err := c.adm.CreateTopic(context.Background(), partitions, -1, configs, name)
-		return err == nil
-	})
 }
 
 // await polls until ok, which asks a broker, is true.
@@ -214,6 +211,9 @@ func (c *cluster) drained(group, topic string) bool {
 		return false
 	}
 	ends, err := c.adm.ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
 	if err != nil {
 		return false
 	}
@@ -262,6 +262,9 @@ func (c *cluster) read(topic string) []*kgo.Record {
 	defer cancel()
 	var all []*kgo.Record
 	ends, err := c.adm.ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -291,50 +294,6 @@ func (c *cluster) read(topic string) []*kgo.Record {
 				delete(left, r.Partition)
 			}
 		})
-	}
-	return all
-}
-
-// terms returns what the workers' stores hold for the detect stage: of every partition the range that has come farthest.
-func terms(t *testing.T, dirs []string, partitions int32) map[string]wire.Term {
-	t.Helper()
-	best := map[int32]int64{}
-	found := map[int32]map[string]wire.Term{}
-	for _, dir := range dirs {
-		store, err := state.Open(dir, state.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for n := range partitions {
-			r, err := store.Range(state.Detect, n)
-			if err != nil {
-				t.Fatal(err)
-			}
-			pos, ok := r.Position()
-			if !ok || pos.ChangelogNext <= best[n] {
-				continue
-			}
-			best[n], found[n] = pos.ChangelogNext, map[string]wire.Term{}
-			if err := r.Scan(nil, func(key, value []byte) error {
-				var term wire.Term
-				if err := wire.DecodeTerm(value, &term); err != nil {
-					return err
-				}
-				found[n][string(key)] = term
-				return nil
-			}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := store.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	all := map[string]wire.Term{}
-	for n := range partitions {
-		for k, v := range found[n] {
-			all[k] = v
-		}
 	}
 	return all
 }

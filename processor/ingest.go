@@ -2,12 +2,15 @@ package processor
 
 import (
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/processor/stage"
 	"firstseen/schemas"
+	"firstseen/schemas/alert"
+	"firstseen/schemas/wire"
 )
 
 // ingestStep decodes the messages of the sources and sends on what the rules look at.
@@ -114,6 +117,11 @@ func (s *ingestStep) flush() error {
 	if err := s.ingest.Flush(l.output); err != nil {
 		return err
 	}
+	for _, p := range l.touched {
+		if err := s.reportGap(p); err != nil {
+			return err
+		}
+	}
 	st, messages, m := s.stats, s.messages, l.w.metrics
 	if messages > 0 {
 		l.count(func() {
@@ -146,6 +154,31 @@ func (s *ingestStep) flush() error {
 			}
 		}
 	}
+	return nil
+}
+
+// reportGap writes an alert for records that the topic's retention deleted before they were read.
+func (s *ingestStep) reportGap(p *part) error {
+	if p.gap == 0 {
+		return nil
+	}
+	first := p.base - p.gap
+	missing := &alert.Missing{Topic: p.tp.topic, Partition: p.tp.partition, First: first, Next: p.base}
+	now := s.current.Timestamp.UnixMilli()
+	a := alert.Alert{Kind: alert.Gap, ID: alert.ID(alert.Gap, "", p.tp.String(), strconv.FormatInt(first, 10)), Missing: missing,
+		Time: now, Created: now, Count: p.gap, FirstSeen: wire.NoTime, LastSeen: wire.NoTime}
+	for _, f := range s.lane.w.cfg.Outputs {
+		value, err := a.Append(nil, f)
+		if err != nil {
+			return err
+		}
+		s.lane.output(stage.Output{To: stage.Alerts, Key: []byte(a.ID.String()), Value: value, Headers: a.HeadersAs(f)})
+	}
+	gap := float64(p.gap)
+	s.lane.count(func() {
+		s.lane.w.metrics.alerts.WithLabelValues(alert.Gap).Inc()
+		s.lane.w.metrics.gap.WithLabelValues(p.tp.topic).Add(gap)
+	})
 	return nil
 }
 

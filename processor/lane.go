@@ -264,7 +264,7 @@ func (l *lane) turn(ctx context.Context) error {
 		}
 	}
 	if l.w.cfg.hooks.applyFirst {
-		if err := l.apply(); err != nil {
+		if err := l.applyFirst(); err != nil {
 			return err
 		}
 	}
@@ -283,9 +283,6 @@ func (l *lane) turn(ctx context.Context) error {
 	l.limit = min(l.limit*2, l.w.cfg.Commit.Messages)
 	l.refused = refusal{}
 	l.out.count()
-	if l.w.cfg.hooks.applyFirst {
-		return nil
-	}
 	return l.apply()
 }
 

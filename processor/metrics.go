@@ -20,6 +20,7 @@ type metrics struct {
 	filtered   prometheus.Counter
 	skipped    prometheus.Counter
 	dead       *prometheus.CounterVec // reason
+	gap        *prometheus.CounterVec // topic
 	unverified prometheus.Counter
 	candidates prometheus.Counter
 	findings   prometheus.Counter
@@ -57,6 +58,7 @@ func newMetrics(reg prometheus.Registerer, h *health) *metrics {
 		filtered:   counter("records_filtered_total", "Log records that no rule can match, passed over unparsed."),
 		skipped:    counter("records_skipped_total", "Records of known kinds that are no log records: test events, digests, control messages."),
 		dead:       counters("dead_letters_total", "Records sent to the dead-letter topic, by reason.", "reason"),
+		gap:        counters("source_gap_records_total", "Records deleted by a source topic's retention before they were read.", "topic"),
 		unverified: counter("time_unverified_total", "Records whose time could not be checked because their message has no timestamp."),
 		candidates: counter("candidates_total", "Candidate records sent to detect, each standing for one or more events."),
 		findings:   counter("findings_total", "Finding records sent to group, each with one or more matches."),

@@ -117,6 +117,19 @@ func (l *lane) apply() error {
 	return nil
 }
 
+// applyFirst is the mutant of the exactly-once test: state written before the commit, as write-through stores do.
+func (l *lane) applyFirst() error {
+	for _, p := range l.touched {
+		if p.rng == nil {
+			continue
+		}
+		if err := p.rng.Apply(p.pos, p.pos, p.view.Writes()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // touch makes a partition part of this transaction.
 func (l *lane) touch(p *part) {
 	if !p.touched {

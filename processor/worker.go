@@ -36,6 +36,14 @@ type Worker struct {
 // Run works until ctx ends; then every lane finishes the transaction in hand, and Run returns nil. It returns an error
 // that wraps ErrGuarantee or ErrUnreachable when it cannot start or go on.
 func (w *Worker) Run(ctx context.Context) error {
+	err := w.work(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // stopped while starting
+	}
+	return err
+}
+
+func (w *Worker) work(ctx context.Context) error {
 	cfg := &w.cfg
 	if err := w.prepare(ctx); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"firstseen/rules/allowlist"
 	"firstseen/rules/rulefile"
 	"firstseen/schemas"
 )
@@ -39,18 +40,8 @@ func lint(r *Rule) (messages []string) {
 	if t.Query == "" && t.Allowlist == nil && t.NewTerms == nil {
 		messages = append(messages, "it has neither a query nor an allowlist nor new terms: every record is a match")
 	}
-	if a := t.Allowlist; a != nil {
-		for i, e := range a.Networks {
-			if e.Network.Bits() == 0 {
-				messages = append(messages, fmt.Sprintf("%s allows every address of its family", e.Network))
-			}
-			for _, around := range a.Networks[:i] {
-				if around.Network.Bits() < e.Network.Bits() && around.Network.Contains(e.Network.Addr()) && around.Expires >= e.Expires {
-					messages = append(messages, fmt.Sprintf("%s is inside %s", e, around))
-					break
-				}
-			}
-		}
+	if t.Allowlist != nil {
+		messages = append(messages, lintNetworks(t.Allowlist.Networks)...)
 	}
 	if t.Dedup == nil && t.MaxAlerts == nil && t.NewTerms == nil {
 		messages = append(messages, "it has neither dedup nor max_alerts: every match is an alert")
@@ -63,6 +54,25 @@ func lint(r *Rule) (messages []string) {
 	}
 	if len(t.Tests)+len(t.Scenarios) == 0 {
 		messages = append(messages, "it has no tests")
+	}
+	return messages
+}
+
+// lintNetworks looks for entries that allow everything, and for those that change nothing. The entries are sorted: a
+// network comes after those around it.
+func lintNetworks(entries []allowlist.Entry) (messages []string) {
+	var around []allowlist.Entry // the entry at hand, from the outside in
+	for _, e := range entries {
+		if e.Network.Bits() == 0 {
+			messages = append(messages, fmt.Sprintf("%s allows every address of its family", e.Network))
+		}
+		for len(around) > 0 && !around[len(around)-1].Network.Contains(e.Network.Addr()) {
+			around = around[:len(around)-1]
+		}
+		if i := slices.IndexFunc(around, func(o allowlist.Entry) bool { return o.Expires >= e.Expires }); i >= 0 {
+			messages = append(messages, fmt.Sprintf("%s is inside %s", e, around[i]))
+		}
+		around = append(around, e)
 	}
 	return messages
 }

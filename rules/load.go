@@ -58,6 +58,9 @@ func Load(o LoadOptions) (*Set, []Warning, error) {
 	if err != nil {
 		return nil, nil, err // not reached: what a rule file may say compiles
 	}
+	if len(texts) == 0 {
+		l.warnings = append(l.warnings, Warning{Message: "no rules are loaded: nothing is looked for"})
+	}
 	return set, append(l.warnings, emptyAllowlists(set)...), nil
 }
 

@@ -195,11 +195,14 @@ func TestLint(t *testing.T) {
 	}
 	for text, want := range map[string][]string{
 		"dataset: aws.s3access\n": {"every record is a match", "every match is an alert", "no tests"},
-		"dataset: aws.s3access\nallowlist: {field: remoteip}\ndedup: {period: 1h}\n":                                          {"the allowlist is empty", "always the same"},
-		"dataset: aws.s3access\nallowlist: {field: remoteip, networks: [0.0.0.0/0, 10.0.0.0/8]}\n":                            {"0.0.0.0/0 allows every address", "10.0.0.0/8 is inside 0.0.0.0/0"},
-		"dataset: aws.cloudtrail\nquery: 'not event.action: GetObject'\nnew_terms: {fields: [source.address], history: 7d}\n": {"every record must be parsed"},
+		"dataset: aws.s3access\nallowlist: {field: remoteip}\ndedup: {period: 1h}\n": {"the allowlist is empty", "always the same"},
+		"dataset: aws.s3access\nallowlist: {field: remoteip, networks: [0.0.0.0/0 expires=2026-01-01, 10.0.0.0/8 expires=2026-06-01, 10.1.0.0/16 expires=2026-02-01, 11.0.0.0/8, 10.2.0.0/16 expires=2026-07-01]}\n": {"0.0.0.0/0 allows every address", "10.1.0.0/16 expires=2026-02-02T00:00:00Z is inside 10.0.0.0/8"},
+		"dataset: aws.cloudtrail\nquery: 'not event.action: GetObject'\nnew_terms: {fields: [source.address], history: 7d}\n":                                                                                        {"every record must be parsed"},
 	} {
 		got := messages(text)
+		if strings.Count(got, "is inside") > 1 {
+			t.Errorf("%s: an entry that outlives those around it is not idle:\n%s", text, got)
+		}
 		for _, w := range want {
 			if !strings.Contains(got, w) {
 				t.Errorf("%s: no warning %q in\n%s", text, w, got)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -91,7 +92,7 @@ func Decode(encoded []byte) (*Set, error) {
 	if err := dec.Decode(&in); err != nil {
 		return nil, fmt.Errorf("decode rules: %w", err)
 	}
-	if _, err := dec.Token(); err != io.EOF {
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("decode rules: something follows the rules")
 	}
 	for _, t := range in.Rules {

@@ -71,9 +71,6 @@ func (r *Rule) EachTerms(e *schemas.Event, yield func(values [][]byte)) {
 				lists[i] = append(lists[i], value)
 			}
 		}
-		if len(lists[i]) == 0 {
-			return
-		}
 	}
 	values := make([][]byte, len(r.terms))
 	var fill func(i int)

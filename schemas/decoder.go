@@ -284,7 +284,7 @@ func (d *Decoder) rejects(data []byte) bool {
 	for end > start && data[end-1] <= ' ' {
 		end--
 	}
-	if end-start < 2 || data[end-1] != '}' || sniff(data, start) != sniffCloudTrail || several(data[start:end]) {
+	if end-start < 2 || data[end-1] != '}' || sniff(data, start) != sniffCloudTrail || !isObject(data[start:end]) {
 		return false
 	}
 	d.single = true
@@ -294,25 +294,6 @@ func (d *Decoder) rejects(data []byte) bool {
 	d.count()
 	d.stats.Filtered++
 	return true
-}
-
-// several reports whether an object begins right behind another one. Within a single one that only happens in a string.
-func several(data []byte) bool {
-	for at := 1; ; {
-		i := bytes.IndexByte(data[at:], '{')
-		if i < 0 {
-			return false
-		}
-		at += i
-		before := at - 1
-		for before > 0 && data[before] <= ' ' {
-			before--
-		}
-		if data[before] == '}' {
-			return true
-		}
-		at++
-	}
 }
 
 // count takes the number of the next record.

@@ -31,8 +31,7 @@ func (d *Decoder) quoted(data []byte, i, level int) (next int) {
 		d.enter(data[i:end+1], level)
 		return end + 1
 	case jsonscan.Truncated:
-		d.enterPart(data[i:], level)
-		return len(data)
+		return d.enterPart(data, i, i, level)
 	}
 	return d.remains(data, i, len(data), InvalidJSON)
 }
@@ -127,26 +126,27 @@ func (d *Decoder) enter(value []byte, level int) {
 	}
 }
 
-// enterPart decodes the begin of a JSON string, where the data breaks off within it: what is complete in it counts.
-func (d *Decoder) enterPart(value []byte, level int) {
+// enterPart decodes the JSON string that begins at i and in which the data breaks off: what is complete in it counts.
+// start is where its envelope begins.
+func (d *Decoder) enterPart(data []byte, start, i, level int) (next int) {
 	if level >= d.bounds.Nesting {
-		d.remains(value, 0, len(value), TooNested)
-		return
+		return d.remains(data, start, len(data), TooNested)
 	}
-	if value = value[1:]; len(value) > 0 {
-		// An escape may be broken off, too.
-		if i := bytes.LastIndexByte(value[max(0, len(value)-6):], '\\'); i >= 0 {
-			value = value[:max(0, len(value)-6)+i]
-		}
+	value := data[i+1:]
+	if n := bytes.LastIndexByte(value[max(0, len(value)-6):], '\\'); n >= 0 {
+		value = value[:max(0, len(value)-6)+n] // an escape may be broken off, too
 	}
-	cut := d.cut
+	cut, before := d.cut, d.stats.Records
 	d.cut = d.why()
 	d.stream(d.open(value, level), level+1)
 	d.cut = cut
-	if !d.ended {
-		d.ended = true
-		d.dead(d.why(), "breaks off within a string", nil)
+	switch {
+	case d.stats.Records == before:
+		return d.remains(data, start, len(data), Truncated)
+	case !d.ended:
+		return d.remains(data, len(data), len(data), Truncated)
 	}
+	return len(data)
 }
 
 // open unquotes what is inside an envelope of that level.

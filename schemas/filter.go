@@ -41,7 +41,7 @@ func newMatcher(f *Filter) *matcher {
 				clause = nil
 				break
 			}
-			clause = append(clause, needle{text, rarest(text)})
+			clause = append(clause, newNeedle(text))
 		}
 		if clause != nil {
 			m.clauses = append(m.clauses, clause)
@@ -53,6 +53,8 @@ func newMatcher(f *Filter) *matcher {
 	slices.SortStableFunc(m.clauses, func(a, b []needle) int { return len(a) - len(b) })
 	return m
 }
+
+func newNeedle(text string) needle { return needle{text, rarest(text)} }
 
 func rarest(text string) int {
 	best, rank := 0, -1
@@ -95,23 +97,26 @@ func containsAny(record []byte, clause []needle) bool {
 	return false
 }
 
-func (n *needle) in(record []byte) bool {
+func (n *needle) in(record []byte) bool { return n.index(record) >= 0 }
+
+// index is bytes.Index, which looks for the first byte.
+func (n *needle) index(record []byte) int {
 	c := n.text[n.rare]
 	for at := n.rare; at < len(record); at++ {
 		i := bytes.IndexByte(record[at:], c)
 		if i < 0 {
-			return false
+			return -1
 		}
 		at += i
 		start := at - n.rare
 		if len(record)-start < len(n.text) {
-			return false
+			return -1
 		}
 		if string(record[start:start+len(n.text)]) == n.text {
-			return true
+			return start
 		}
 	}
-	return false
+	return -1
 }
 
 // mayHide reports whether the record has an escape that can stand for a letter or a slash.

@@ -80,8 +80,7 @@ func (d *Decoder) partOf(data []byte, start int, v span, m *members, member *spa
 		}
 	case &m.message, &m.log, &m.payload:
 		if _, _, fault := jsonscan.String(data, v.at+1); data[v.at] == '"' && fault == jsonscan.Truncated {
-			d.enterPart(data[v.at:], level)
-			return len(data)
+			return d.enterPart(data, start, v.at, level)
 		}
 	}
 	if end, ok := d.unwrap(data, m, level); ok {
@@ -99,18 +98,20 @@ func (d *Decoder) partOf(data []byte, start int, v span, m *members, member *spa
 // a bad element the next mark is where to go on.
 type list struct {
 	data []byte
-	mark []byte
+	mark needle
 	next int // where the next mark is; len(data) if there is none
 }
 
-var usualMark = []byte(`{"eventVersion"`)
+// usualMark is for a list whose first element has none.
+var usualMark = newNeedle(`{"eventVersion"`)
 
 func listAt(data []byte, i int) list {
 	l := list{data: data, mark: usualMark, next: -1}
 	if i < len(data) && data[i] == '{' {
 		if quote := jsonscan.Space(data, i+1); quote < len(data) && data[quote] == '"' {
-			if n := bytes.IndexByte(data[quote+1:min(len(data), quote+40)], '"'); n > 0 {
-				l.mark = data[i : quote+n+2]
+			n := bytes.IndexByte(data[quote+1:min(len(data), quote+40)], '"')
+			if n > 0 && string(data[i:quote+n+2]) != usualMark.text {
+				l.mark = newNeedle(string(data[i : quote+n+2]))
 			}
 		}
 	}
@@ -120,7 +121,7 @@ func listAt(data []byte, i int) list {
 // after returns where the first mark behind i is.
 func (l *list) after(i int) int {
 	if l.next <= i {
-		if n := bytes.Index(l.data[i+1:], l.mark); n >= 0 {
+		if n := l.mark.index(l.data[i+1:]); n >= 0 {
 			l.next = i + 1 + n
 		} else {
 			l.next = len(l.data)
@@ -193,6 +194,30 @@ func isObject(b []byte) bool {
 }
 
 var opening = []byte("{")
+
+// objectLine returns the end of the object at i if it is plain to see that the line holds one object and no more, else
+// 0. In a value that goes on in the next line, a comma or a bracket would follow. more says that data may go on.
+func objectLine(data []byte, i int, more bool) (end int) {
+	window := data[i:min(len(data), i+maxLine)]
+	n := bytes.IndexByte(window, '\n')
+	if n < 0 {
+		return 0
+	}
+	next := jsonscan.Space(data, i+n)
+	if next >= len(data) && more || next < len(data) && bytes.IndexByte([]byte(",]}"), data[next]) >= 0 {
+		return 0
+	}
+	for n > 0 && window[n-1] <= ' ' {
+		n--
+	}
+	if n > 1 && window[n-1] == '}' && isObject(window[:n]) {
+		return i + n
+	}
+	return 0
+}
+
+// maxLine is how far objectLine looks for the end of the line.
+const maxLine = 16 << 10
 
 // elements decodes the elements of an array, from after its bracket, each by decode, and returns the index after the
 // array. It is not ok if the array breaks off; then all up to next has become dead letters.

@@ -198,14 +198,17 @@ func (d *Decoder) s3Line(line []byte) (verdict, Reason) {
 	return isEvent, ""
 }
 
-// looksLikeS3 reports whether a line begins as an access log does: two words and a bracket.
+// looksLikeS3 reports whether a line begins as an access log does: two words, a bracket and a digit.
 func looksLikeS3(line []byte) bool {
 	i := bytes.IndexByte(line, ' ')
 	if i < 1 {
 		return false
 	}
 	n := bytes.IndexByte(line[i+1:], ' ')
-	return n > 0 && i+n+2 < len(line) && line[i+n+2] == '['
+	if n < 1 || i+n+2 >= len(line) || line[i+n+2] != '[' {
+		return false
+	}
+	return i+n+3 >= len(line) || line[i+n+3]-'0' <= 9
 }
 
 // accessLine decodes a line that looks like an access log.

@@ -53,6 +53,7 @@ func (d *Decoder) object(data []byte, i, level int) (next int) {
 	)
 	if d.single = false; single {
 		end = bytes.LastIndexByte(data, '}') + 1
+	} else if end = objectLine(data, i, false); end > 0 {
 	} else if end, _, reason = d.skipTo(data, i); reason != "" {
 		return d.remains(data, i, end, reason)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"syscall"
 	"time"
 
@@ -47,10 +46,10 @@ func (s *Store) fail(cause error) error {
 	if !s.failed.CompareAndSwap(nil, &err) {
 		return *s.failed.Load()
 	}
-	close(s.stop)
 	if s.opts.Fatal != nil && s.ready.Load() {
 		s.opts.Fatal(err)
 	}
+	close(s.stop)
 	return err
 }
 
@@ -81,6 +80,9 @@ func (s *Store) await(fn func() error) error {
 	select {
 	case err = <-done:
 	case <-s.stop:
+		if !s.ready.Load() && errors.Is(s.failure(), ErrCorrupt) {
+			<-done // nothing keeps it, and only an open Pebble can be closed
+		}
 	}
 	if failed := s.failure(); failed != nil {
 		return failed
@@ -164,11 +166,12 @@ func lockDir(fsys vfs.FS, path string, readOnly bool) (*pebble.Lock, error) {
 		return nil, fmt.Errorf("open state: %w", err)
 	}
 	lock, err := pebble.LockDirectory(path, fsys)
+	var errno syscall.Errno
 	var pathErr *fs.PathError
 	switch {
 	case err == nil:
 		return lock, nil
-	case errors.As(err, &pathErr), errors.Is(err, os.ErrNotExist):
+	case errors.As(err, &pathErr), errors.As(err, &errno) && errno != syscall.EAGAIN && errno != syscall.EACCES:
 		return nil, fmt.Errorf("open state: %w", err) // the file could not be made, let alone locked
 	}
 	return nil, fmt.Errorf("state directory %s: %w", path, ErrLocked)

@@ -22,6 +22,7 @@ import (
 // configFlags are shared by the commands that need a configuration.
 type configFlags struct {
 	Config string            `short:"c" type:"existingfile" placeholder:"FILE" help:"Configuration file (YAML)."`
+	base   *config.Config    // nil: config.Default
 	Set    map[string]string `placeholder:"KEY=VALUE" help:"Set a configuration key, for example --set state.dir=/var/lib/firstseen."`
 }
 
@@ -36,7 +37,7 @@ func (f *configFlags) load(more map[string]string) (*config.Config, error) {
 			flags[k] = v
 		}
 	}
-	cfg, err := config.Load(config.Layers{File: f.Config, Environ: os.Environ(), Flags: flags})
+	cfg, err := config.Load(config.Layers{Base: f.base, File: f.Config, Environ: os.Environ(), Flags: flags})
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -63,6 +64,8 @@ func (c *runCmd) Run(a *app) error {
 	}
 	if c.Dev {
 		more["brokers"] = fmt.Sprintf("127.0.0.1:%d", c.DevPort)
+		c.base = config.Default()
+		c.base.Sources = []config.Source{{Topic: "cloudtrail", Format: "auto"}, {Topic: "s3access", Format: "auto"}}
 	}
 	cfg, err := c.load(more)
 	if err != nil {
@@ -76,14 +79,14 @@ func (c *runCmd) Run(a *app) error {
 		return usage(err)
 	}
 	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	for _, w := range cfg.Warnings() {
+		log.Warn("configuration", "warning", w)
+	}
 	set, err := loadRules(cfg, log)
 	if err != nil {
 		return err
 	}
 	if c.Dev {
-		if len(cfg.Sources) == 0 {
-			cfg.Sources = []config.Source{{Topic: "cloudtrail", Format: "auto"}, {Topic: "s3access", Format: "auto"}}
-		}
 		broker, err := startDevBroker(c.DevPort, c.DevData, cfg, log)
 		if err != nil {
 			return exitError{exitGuarantee, err}

@@ -36,7 +36,7 @@ func NewTable(entries []Entry, strict bool) *Table {
 func (t *Table) Contains(network netip.Prefix, at int64) bool {
 	// The longest entry around it is inside all the others, and its expiry is the latest of them all.
 	_, expires, ok := t.networks.LookupPrefixLPM(network)
-	return ok && at <= expires
+	return ok && at < expires
 }
 
 // Parse reads the source of a request as this table compares it; see ParseSource.

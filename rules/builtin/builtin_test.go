@@ -151,6 +151,25 @@ func TestTheRulesPassTheirTests(t *testing.T) {
 	}
 }
 
+// An event of a scenario has the log of the scenario, but for what its own says.
+func TestScenario(t *testing.T) {
+	s := load(t, rules.LoadOptions{}).Rule(rareSource).Scenarios()
+	if len(s) != 1 || len(s[0].Events) != 4 || len(s[0].Alerts) != 3 {
+		t.Fatalf("got %+v", s)
+	}
+	const day = 24 * 3600 * 1000
+	for i, want := range []struct {
+		after   int64
+		address string
+	}{{0, "203.0.113.7"}, {7 * day, "203.0.113.7"}, {15 * day, "203.0.113.7"}, {15*day + 1000, "198.51.100.9"}} {
+		e := s[0].Events[i]
+		if e.Time-s[0].Events[0].Time != want.after || !bytes.Contains(e.Log, []byte(`"sourceIPAddress":"`+want.address+`"`)) || !bytes.Contains(e.Log, []byte("anonymous")) {
+			t.Errorf("event %d: %d, %s", i+1, e.Time, e.Log)
+		}
+	}
+	equal(t, "third alert", s[0].Alerts[2], rulefile.ScenarioAlert{Event: 4, Kind: "open", Terms: []string{"198.51.100.9"}})
+}
+
 func TestNothingToWarnAbout(t *testing.T) {
 	for _, w := range rules.Lint(load(t, rules.LoadOptions{})) {
 		t.Error(w)

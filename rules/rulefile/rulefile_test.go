@@ -226,6 +226,16 @@ func TestOverrides(t *testing.T) {
 		len(r.Dedup.By) != 0 || r.Dedup.Period != 120_000 || len(r.Tags) != 0 || r.Runbook != "" {
 		t.Errorf("got %+v", r)
 	}
+	bare := strings.Replace(whole, "dedup: {by: [bucket], period: 1h}\nthreshold: 2\n", "", 1)
+	wide, narrow := set(t, "r.dedup={period: 9m}"), set(t, "r.dedup.period=1m")
+	for _, c := range []struct {
+		overrides []Override
+		want      int64
+	}{{[]Override{wide, narrow}, 60_000}, {[]Override{wide}, 540_000}, {[]Override{narrow, wide}, 540_000}, {[]Override{narrow}, 60_000}} {
+		if r := readWhole(t, Options{Overrides: c.overrides}, bare); r.Dedup.Period != c.want {
+			t.Errorf("period %d, want %d: overrides are not used up", r.Dedup.Period, c.want)
+		}
+	}
 	if o := set(t, "r.x.severity=low"); o.Rule != "r.x" {
 		t.Errorf("the longest id counts: got %q", o.Rule)
 	}

@@ -29,6 +29,13 @@ func Skip(data []byte, i int) (end int, fault Fault) {
 // At makes a Skipper for the value that begins at i.
 func At(i int) Skipper { return Skipper{at: i} }
 
+// Drop tells the Skipper that n bytes it has read are no longer at the begin of the data. At most all that it has read
+// so far can be dropped.
+func (s *Skipper) Drop(n int) { s.at -= n }
+
+// Read returns how much of the data has been read: the index at which Next goes on.
+func (s *Skipper) Read() int { return s.at }
+
 // Next goes on. Data must have what it had before. Truncated means: not yet; call again with more data, or there is
 // none.
 func (s *Skipper) Next(data []byte) (end int, fault Fault) {

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"firstseen/traffic"
+)
+
+type genCmd struct {
+	configFlags `embed:""`
+	Brokers     string  `placeholder:"HOST:PORT" help:"Write to topics of these brokers: those of the configuration, or cloudtrail and s3access."`
+	Out         string  `placeholder:"FILE" help:"Write to this file, or to - for standard output, which is the default without configuration and brokers."`
+	Kind        string  `enum:"both,cloudtrail,s3access" default:"both" help:"cloudtrail: JSON, one record a line; s3access: access-log lines; or both."`
+	Count       int     `placeholder:"N" help:"Records to write; default: 10000, or without end if there is a rate."`
+	Rate        float64 `default:"0" placeholder:"N" help:"Records a second; 0: as fast as possible."`
+	Seed        *uint64 `placeholder:"N" help:"The same seed makes the same bytes. Without it files get those of seed 1, and topics new traffic with times up to now."`
+	Anonymous   float64 `default:"0.02" placeholder:"SHARE" help:"Share of CloudTrail records that are anonymous access to a bucket."`
+	Outside     float64 `default:"0.3" placeholder:"SHARE" help:"Share of access-log lines from addresses outside the allowlist."`
+}
+
+// sink is where records go.
+type sink interface {
+	write(*traffic.Record) error
+	flush() error // the error of any write so far
+	close() error // flushes; of no use afterwards
+}
+
+// Run writes until there are enough records, or until it is interrupted.
+func (c *genCmd) Run(a *app) error {
+	toTopics := c.Config != "" || c.Brokers != "" || len(c.Set) > 0
+	switch {
+	case toTopics && c.Out != "":
+		return usage(errors.New("gen: --out is for a file; with a configuration or brokers the records go to topics"))
+	case c.Count < 0 || c.Rate < 0:
+		return usage(errors.New("gen: --count and --rate cannot be negative"))
+	case c.Count == 0 && c.Rate == 0:
+		c.Count = 10_000
+	}
+	o := c.options(toTopics, time.Now())
+	g, err := traffic.New(o)
+	if err != nil {
+		return usage(err)
+	}
+	sum := &genSummary{model: traffic.NewModel(), seed: o.Seed, began: time.Now()}
+	var to sink
+	if toTopics {
+		to, err = c.openTopics(a, sum)
+	} else {
+		to, err = c.openFile(a, sum)
+	}
+	if err != nil {
+		return err
+	}
+	err = c.pump(a.ctx, g, to)
+	if a.ctx.Err() != nil && errors.Is(err, a.ctx.Err()) {
+		err = nil
+	}
+	if closing := to.close(); err == nil {
+		err = closing
+	}
+	sum.print(a.stderr)
+	return err
+}
+
+// options are those of the traffic. Topics get times that end now, unless a seed asks for the same bytes again.
+func (c *genCmd) options(toTopics bool, now time.Time) traffic.Options {
+	o := traffic.Defaults()
+	o.Anonymous, o.Outside = c.Anonymous, c.Outside
+	switch c.Kind {
+	case "cloudtrail":
+		o.Trail = 1
+	case "s3access":
+		o.Trail = 0
+	}
+	if c.Seed != nil {
+		o.Seed = *c.Seed
+		return o
+	}
+	if !toTopics {
+		return o
+	}
+	o.Seed = uint64(rand.Uint32())
+	if c.Rate > 0 {
+		o.Start, o.Rate = now, c.Rate
+	} else {
+		o.Start = now.Add(-time.Duration(float64(c.Count) / o.Rate * float64(time.Second)))
+	}
+	return o
+}
+
+// pump writes records, at the rate if there is one.
+func (c *genCmd) pump(ctx context.Context, g *traffic.Generator, to sink) error {
+	const tick = 50 * time.Millisecond
+	began := time.Now()
+	for n := 0; c.Count == 0 || n < c.Count; {
+		due := n + 1000
+		if c.Rate > 0 {
+			due = int(time.Since(began).Seconds()*c.Rate) + 1
+		}
+		if c.Count > 0 {
+			due = min(due, c.Count)
+		}
+		for ; n < due; n++ {
+			r := g.Next()
+			if err := to.write(&r); err != nil {
+				return err
+			}
+		}
+		if err := to.flush(); err != nil {
+			return err
+		}
+		if c.Rate > 0 {
+			pause(ctx, tick)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// pause waits, or less if ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// genFile is a file or standard output: one record a line.
+type genFile struct {
+	*lines
+	sum *genSummary
+}
+
+func (c *genCmd) openFile(a *app, sum *genSummary) (sink, error) {
+	if c.Out == "" || c.Out == "-" {
+		return genFile{&lines{name: "standard output", w: bufio.NewWriter(a.stdout)}, sum}, nil
+	}
+	to, err := createLines(c.Out)
+	if err != nil {
+		return nil, usage(fmt.Errorf("gen: %w", err))
+	}
+	return genFile{to, sum}, nil
+}
+
+func (f genFile) write(r *traffic.Record) error {
+	f.add(r.Value)
+	f.sum.add(r)
+	return nil
+}
+
+// genSummary counts what has arrived in its place, and what the built-in rules must make of it.
+type genSummary struct {
+	mu          sync.Mutex
+	model       *traffic.Model
+	seed        uint64
+	began       time.Time
+	trail, line int64
+	matches     int64
+	bytes       int64
+	first, last time.Time
+}
+
+func (s *genSummary) add(r *traffic.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.Kind == traffic.CloudTrail {
+		s.trail++
+	} else {
+		s.line++
+	}
+	if r.Rule != "" {
+		s.matches++
+	}
+	s.bytes += int64(len(r.Value))
+	if s.first.IsZero() || r.Time.Before(s.first) {
+		s.first = r.Time
+	}
+	if r.Time.After(s.last) {
+		s.last = r.Time
+	}
+	s.model.Add(r)
+}
+
+func (s *genSummary) print(w io.Writer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.trail+s.line == 0 {
+		fmt.Fprintln(w, "nothing written")
+		return
+	}
+	took := time.Since(s.began)
+	fmt.Fprintf(w, "%s records, %s in %.1f s: %s of CloudTrail, %s access-log lines\n", grouped(s.trail+s.line), size(s.bytes), took.Seconds(),
+		grouped(s.trail), grouped(s.line))
+	fmt.Fprintf(w, "event times %s to %s, seed %d\n", s.first.Format(time.RFC3339), s.last.Format(time.RFC3339), s.seed)
+	alerts := map[string]int64{}
+	for _, a := range s.model.Alerts {
+		alerts[a.Rule]++
+	}
+	fmt.Fprintf(w, "%s match a built-in rule; where nothing was seen before, and without a cap, they make %s new-terms and %s allowlist alerts\n",
+		grouped(s.matches), grouped(alerts[traffic.NewTermsRule]), grouped(alerts[traffic.AllowlistRule]))
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"firstseen/config"
+	"firstseen/rules"
+)
+
+type lintCmd struct {
+	Config []string `short:"c" sep:"none" placeholder:"FILE" help:"A configuration file, which is checked with its rules and what it changes about them. May be given several times."`
+	Paths  []string `arg:"" optional:"" name:"path" help:"Rule files and directories of them. Default, without a configuration: the built-in rules."`
+}
+
+// linter prints what is wrong with files, and counts.
+type linter struct {
+	*app
+	errors int
+	warned map[string]bool
+}
+
+// Run checks everything and prints all of it, a line each: file:line:col: what is wrong. It exits with 2 if something
+// is; warnings alone are no failure.
+func (c *lintCmd) Run(a *app) error {
+	l := &linter{app: a, warned: map[string]bool{}}
+	n := 0
+	for _, file := range c.Config {
+		n += l.config(file)
+	}
+	if len(c.Paths) > 0 || len(c.Config) == 0 {
+		n += l.rules(rules.LoadOptions{Paths: c.Paths, NoBuiltin: len(c.Paths) > 0})
+	}
+	if l.errors > 0 {
+		fmt.Fprintf(a.stderr, "%s\n", plural(int64(l.errors), "error"))
+		return exitError{exitUsage, nil}
+	}
+	fmt.Fprintf(a.stderr, "%s checked, %s\n", plural(int64(n), "rule"), plural(int64(len(l.warned)), "warning"))
+	return nil
+}
+
+// config checks a configuration as a worker would read it, environment included, and then its rules.
+func (l *linter) config(file string) (checked int) {
+	cfg, err := config.Load(config.Layers{File: file, Environ: os.Environ()})
+	if err != nil {
+		l.fail(err)
+		return 0
+	}
+	return l.rules(rules.LoadOptions{Paths: cfg.Rules.Paths, NoBuiltin: !cfg.Rules.Builtin, Strict: cfg.Strict, Set: cfg.Rules.Set, Overrides: cfg.Rules.Overrides})
+}
+
+// rules checks rules and returns how many there are.
+func (l *linter) rules(o rules.LoadOptions) (checked int) {
+	set, warnings, err := rules.Load(o)
+	if err != nil {
+		l.fail(err)
+		return 0
+	}
+	for _, w := range append(warnings, rules.Lint(set)...) {
+		w.Message = "warning: " + w.Message
+		if text := w.String(); !l.warned[text] {
+			l.warned[text] = true
+			fmt.Fprintln(l.stdout, text)
+		}
+	}
+	return len(set.Rules())
+}
+
+// fail prints an error, which is a list of problems where somebody has looked at every line.
+func (l *linter) fail(err error) {
+	places := []string{err.Error()}
+	var inRules rules.Errors
+	var inConfig config.Problems
+	switch {
+	case errors.As(err, &inRules):
+		places = places[:0]
+		for _, p := range inRules {
+			places = append(places, p.String())
+		}
+	case errors.As(err, &inConfig):
+		places = places[:0]
+		for _, p := range inConfig {
+			places = append(places, p.Error())
+		}
+	}
+	for _, p := range places {
+		l.errors++
+		fmt.Fprintln(l.stdout, p)
+	}
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+)
+
+// progress is a bar on a terminal that says how much of something has been read. A nil one does nothing. It draws from
+// the goroutine that reads, so it stands still when that does.
+type progress struct {
+	w     io.Writer
+	clock func() time.Time
+	total int64 // bytes; 0: not known
+	done  int64
+	began time.Time
+	drawn time.Time
+	shown bool
+}
+
+// newProgress returns a bar if w is a terminal.
+func newProgress(w io.Writer, total int64) *progress {
+	f, ok := w.(*os.File)
+	if !ok {
+		return nil
+	}
+	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return nil
+	}
+	return &progress{w: w, clock: time.Now, total: total, began: time.Now()}
+}
+
+// add says that n more bytes have been read, and how many alerts there are. It draws ten times a second at most.
+func (p *progress) add(n int, alerts int64) {
+	if p == nil {
+		return
+	}
+	p.done += int64(n)
+	now := p.clock()
+	if now.Sub(p.drawn) < 100*time.Millisecond {
+		return
+	}
+	p.drawn, p.shown = now, true
+	fmt.Fprintf(p.w, "\r%s\x1b[K", p.line(now.Sub(p.began), alerts))
+}
+
+// line is at most 79 characters long.
+func (p *progress) line(passed time.Duration, alerts int64) string {
+	rate := float64(p.done) / max(passed.Seconds(), 1e-3)
+	if p.total <= 0 {
+		return fmt.Sprintf("%s  %s/s  %s", size(p.done), size(int64(rate)), plural(alerts, "alert"))
+	}
+	const width = 24
+	part := min(float64(p.done)/float64(p.total), 1)
+	full := int(part * width)
+	left := ""
+	if p.done > 0 && passed > 2*time.Second { // before that it is a guess
+		seconds := max(float64(p.total-p.done), 0) / rate
+		left = "  " + (time.Duration(seconds) * time.Second).String() + " left"
+	}
+	return fmt.Sprintf("%3d%% [%s%s] %s of %s  %s/s  %s%s", int(part*100), strings.Repeat("=", full), strings.Repeat(" ", width-full),
+		size(p.done), size(p.total), size(int64(rate)), plural(alerts, "alert"), left)
+}
+
+// clear takes the bar away, until it is drawn again.
+func (p *progress) clear() {
+	if p != nil && p.shown {
+		p.shown = false
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"firstseen/processor/stage"
+	"firstseen/rules"
+	"firstseen/schemas"
+	"firstseen/schemas/alert"
+)
+
+type scanCmd struct {
+	Rules       []string  `sep:"none" placeholder:"PATH" help:"Rule file, or directory of them, beside the built-in rules; the same id replaces. May be given several times."`
+	NoBuiltin   bool      `help:"Leave the built-in rules out."`
+	Strict      bool      `help:"Both built-in rules to the letter."`
+	Set         []string  `sep:"none" placeholder:"RULE.KEY=VALUE" help:"Change a parameter of a rule. May be given several times."`
+	Format      string    `enum:"auto,cloudtrail,s3access" default:"auto" help:"auto (told by each record), cloudtrail or s3access."`
+	Output      string    `enum:"ecs,ocsf,panther,text" default:"ecs" help:"ecs, ocsf or panther: a JSON document a line; text: for people."`
+	State       string    `placeholder:"DIR" help:"Keep there what was seen, for the next run."`
+	DLQ         string    `name:"dlq" placeholder:"FILE" help:"Write there what could not be read, with the reason, as JSON lines."`
+	Suppressed  string    `placeholder:"FILE" help:"Write there the alerts over a cap and those of rules in shadow mode."`
+	Now         time.Time `placeholder:"TIME" help:"The time of records without one, and the latest that is believed; RFC 3339. Default: the clock."`
+	FailOnAlert bool      `help:"Exit with 1 if there are alerts."`
+	Paths       []string  `arg:"" name:"path" help:"Files, plain or gzip; directories: all files in them but hidden ones, sorted; - for standard input."`
+}
+
+// scan is one run of the command.
+type scan struct {
+	*scanCmd
+	ctx      context.Context
+	set      *rules.Set
+	now      int64 // Unix milliseconds
+	format   schemas.Format
+	pipeline *stage.Pipeline
+	memory   *memory // nil: what is seen is forgotten at the end
+	peek     *schemas.Decoder
+
+	alerts     *lines
+	suppressed *lines // nil: they are only counted
+	dead       deadLetters
+	bar        *progress
+}
+
+// Run reads everything in the order given, writes alerts as they are made, and says at the end what it has met.
+func (c *scanCmd) Run(a *app) error {
+	signal.Ignore(syscall.SIGPIPE) // a reader that has had enough is an error of a write, so that files are closed
+	began := time.Now()
+	inputs, err := findInputs(c.Paths)
+	if err != nil {
+		return usage(err)
+	}
+	s, err := c.open(a, inputs)
+	if err != nil {
+		return usage(err)
+	}
+	err = s.run(a.stdin, inputs)
+	s.bar.clear()
+	err = errors.Join(err, s.close())
+	switch {
+	case errors.Is(err, syscall.EPIPE): // nobody is left to tell
+		err = nil
+	case errors.Is(err, context.Canceled):
+		err = exitError{exitGuarantee, errors.New("interrupted: what was read until then is reported, the state is as it was")}
+		fallthrough
+	default:
+		s.summary(a.stderr, len(inputs), time.Since(began))
+	}
+	if err == nil && c.FailOnAlert && s.alerts.n > 0 {
+		return exitError{exitFindings, nil}
+	}
+	return err
+}
+
+// open makes a run ready: rules, outputs, state. Nothing is created before everything that is only read has been found
+// good.
+func (c *scanCmd) open(a *app, inputs []input) (*scan, error) {
+	set, warnings, err := rules.Load(rules.LoadOptions{Paths: c.Rules, NoBuiltin: c.NoBuiltin, Strict: c.Strict, Set: c.Set})
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		fmt.Fprintln(a.stderr, "warning:", w)
+	}
+	s := &scan{scanCmd: c, ctx: a.ctx, set: set, now: time.Now().UnixMilli(), bar: newProgress(a.stderr, totalSize(inputs))}
+	if !c.Now.IsZero() {
+		s.now = c.Now.UnixMilli()
+	}
+	if s.now <= 0 {
+		return nil, fmt.Errorf("--now %s: there were no buckets then", c.Now.Format(time.RFC3339))
+	}
+	s.format, _ = schemas.ParseFormat(c.Format)
+	s.peek = schemas.NewDecoder(schemas.Config{Strict: c.Strict})
+	if err := s.openOutputs(a.stdout, inputs); err != nil {
+		return nil, err
+	}
+	cfg := stage.PipelineConfig{
+		Ingest: stage.IngestConfig{Decoder: schemas.Config{Strict: c.Strict}, Dead: s.dead.add},
+		Group:  stage.GroupConfig{Formats: []alert.Format{alert.Format(c.Output)}},
+		Emit:   s.emit,
+	}
+	if c.State != "" {
+		if s.memory, err = openMemory(c.State, set); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+		fmt.Fprintln(a.stderr, s.memory)
+		cfg.Terms, cfg.Windows, cfg.Commit = s.memory.written, s.memory.written, s.memory.commit
+	}
+	if s.pipeline, err = stage.NewPipeline(set, cfg); err != nil {
+		return nil, errors.Join(fmt.Errorf("state %s: %w", c.State, err), s.close())
+	}
+	return s, nil
+}
+
+// run reads the inputs. The state directory changes when all of them have been read and every alert has been written,
+// so that a run that was interrupted can be made again.
+func (s *scan) run(stdin io.Reader, inputs []input) error {
+	for _, in := range inputs {
+		if err := s.read(in, stdin); err != nil {
+			return err
+		}
+	}
+	if err := s.pipeline.Close(); err != nil {
+		return err
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	if s.memory == nil {
+		return nil
+	}
+	return s.memory.save()
+}
+
+// read gives one input to the pipeline, a value after the other.
+func (s *scan) read(in input, stdin io.Reader) error {
+	r, err := in.open(s.ctx, stdin)
+	if err != nil {
+		return err
+	}
+	defer r.Close() // it was only read
+	file := schemas.NewFileReader(&pausing{r: r, pause: s.pause}, in.name(), schemas.Bounds{})
+	for n := int64(0); ; n++ {
+		m, err := file.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		m.Offset, m.Now, m.Format = n, s.now, s.format
+		if s.peek != nil {
+			s.begin(m)
+		}
+		if _, err := s.pipeline.Message(m); err != nil {
+			return err
+		}
+	}
+}
+
+// pause is called before more is read, which may take its time: what has been found by now is written.
+func (s *scan) pause(got int) error {
+	s.bar.add(got, s.alerts.n)
+	if err := s.alerts.flush(); err != nil {
+		return err
+	}
+	return s.ctx.Err()
+}
+
+// begin looks for the first event there is, whether a rule matches it or not: the history begins with it.
+func (s *scan) begin(m schemas.Message) {
+	defer func() { _ = recover() }() // the pipeline will meet it again, and makes a dead letter of it
+	var first firstEvent
+	s.peek.DecodeUnfiltered(m, &first)
+	if !first.found {
+		return
+	}
+	s.peek = nil
+	start := first.time
+	if s.memory != nil {
+		start = s.memory.begin(start)
+	}
+	s.pipeline.Ingest().SetHistoryStart(start)
+}
+
+// firstEvent is a sink that keeps the time of the first event.
+type firstEvent struct {
+	time  int64
+	found bool
+}
+
+func (f *firstEvent) Event(e *schemas.Event) {
+	if !f.found {
+		f.time, f.found = e.Time, true
+	}
+}
+
+func (f *firstEvent) Dead(schemas.DeadLetter) {}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"firstseen/schemas"
+)
+
+// summary says what a scan has met and made.
+func (s *scan) summary(w io.Writer, files int, took time.Duration) {
+	c := s.pipeline.Counts()
+	st := c.Ingest.Stats
+	seconds := max(took.Seconds(), 1e-3)
+	fmt.Fprintf(w, "%s records in %s and %s, %.1f s: %s records and %s a second\n", grouped(int64(st.Records)), plural(int64(files), "file"), size(st.Bytes),
+		seconds, grouped(int64(float64(st.Records)/seconds)), size(int64(float64(st.Bytes)/seconds)))
+	fmt.Fprintf(w, "  events      %s, of which %s matched a rule\n", grouped(int64(st.Events)), grouped(c.Ingest.Matches))
+	fmt.Fprintf(w, "  filtered    %s\n", grouped(int64(st.Filtered)))
+	fmt.Fprintf(w, "  skipped     %s\n", grouped(int64(st.Skipped)))
+	fmt.Fprintf(w, "  dead        %s\n", s.dead.String())
+	fmt.Fprintf(w, "  candidates  %s, of which %s were new\n", grouped(c.Detect.Candidates), grouped(c.Detect.Findings))
+	fmt.Fprintf(w, "  alerts      %s%s\n", grouped(c.Group.Alerts), note(c.Group.Overflows, "for a cap that was reached"))
+	fmt.Fprintf(w, "  suppressed  %s%s\n", grouped(c.Group.SuppressedByCap+c.Group.SuppressedByShadow), s.whySuppressed())
+	fmt.Fprintf(w, "  windows     %s closed with more matches than their alerts said\n", grouped(c.Group.Closed))
+}
+
+// note is what there is besides, if there is.
+func note(n int64, what string) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", and %s %s", grouped(n), what)
+}
+
+func (s *scan) whySuppressed() string {
+	c := s.pipeline.Counts().Group
+	var why []string
+	if c.SuppressedByCap > 0 {
+		why = append(why, "cap "+grouped(c.SuppressedByCap))
+	}
+	if c.SuppressedByShadow > 0 {
+		why = append(why, "shadow "+grouped(c.SuppressedByShadow))
+	}
+	if len(why) == 0 {
+		return ""
+	}
+	where := "; --suppressed FILE keeps them"
+	if s.suppressed != nil {
+		where = "; they are in " + s.suppressed.name
+	}
+	return ": " + strings.Join(why, ", ") + where
+}
+
+// String is how many there are of each reason, and where they are.
+func (d *deadLetters) String() string {
+	total, why := int64(0), []string{}
+	for _, reason := range schemas.Reasons() {
+		if n := d.counts[reason]; n > 0 {
+			total += n
+			why = append(why, string(reason)+" "+grouped(n))
+		}
+	}
+	switch {
+	case total == 0:
+		return "0"
+	case d.to == nil:
+		return grouped(total) + ": " + strings.Join(why, ", ") + "; --dlq FILE keeps them"
+	}
+	return grouped(total) + ": " + strings.Join(why, ", ") + "; they are in " + d.to.name
+}
+
+// grouped writes 1234567 as 1,234,567.
+func grouped(n int64) string {
+	if n < 0 {
+		return "-" + grouped(-n)
+	}
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func plural(n int64, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return grouped(n) + " " + one + "s"
+}
+
+// size writes a number of bytes: 4.2 MB.
+func size(n int64) string {
+	unit, f := 0, float64(n)
+	for ; f >= 999.5 && unit < 4; unit++ {
+		f /= 1000
+	}
+	name := [...]string{"B", "kB", "MB", "GB", "TB"}[unit]
+	if unit == 0 || f >= 99.5 {
+		return fmt.Sprintf("%.0f %s", f, name)
+	}
+	return fmt.Sprintf("%.1f %s", f, name)
+}

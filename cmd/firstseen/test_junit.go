@@ -1,0 +1,60 @@
+package main
+
+import (
+	"encoding/xml"
+	"fmt"
+	"strings"
+)
+
+type junitSuites struct {
+	XMLName  xml.Name      `xml:"testsuites"`
+	Name     string        `xml:"name,attr"`
+	Tests    int           `xml:"tests,attr"`
+	Failures int           `xml:"failures,attr"`
+	Suites   []*junitSuite `xml:"testsuite"`
+}
+
+type junitSuite struct {
+	Name     string      `xml:"name,attr"`
+	File     string      `xml:"file,attr"`
+	Tests    int         `xml:"tests,attr"`
+	Failures int         `xml:"failures,attr"`
+	Cases    []junitCase `xml:"testcase"`
+}
+
+type junitCase struct {
+	Class   string        `xml:"classname,attr"`
+	Name    string        `xml:"name,attr"`
+	Seconds string        `xml:"time,attr"`
+	Failure *junitFailure `xml:"failure"`
+}
+
+type junitFailure struct {
+	Message string `xml:"message,attr"`
+	Text    string `xml:",chardata"`
+}
+
+// junit writes results as most build servers read them: a suite a rule, a case a test. Source of the format:
+// github.com/testmoapp/junitxml.
+func junit(results []testResult) []byte {
+	all := junitSuites{Name: "firstseen test", Tests: len(results), Failures: failed(results)}
+	for _, r := range results {
+		if n := len(all.Suites); n == 0 || all.Suites[n-1].Name != r.Rule {
+			all.Suites = append(all.Suites, &junitSuite{Name: r.Rule, File: r.File})
+		}
+		suite := all.Suites[len(all.Suites)-1]
+		c := junitCase{Class: r.Rule, Name: r.Name, Seconds: fmt.Sprintf("%.6f", r.Seconds)}
+		suite.Tests++
+		if !r.Passed {
+			suite.Failures++
+			first, _, _ := strings.Cut(r.Failure, "\n")
+			c.Failure = &junitFailure{Message: first, Text: r.Failure}
+		}
+		suite.Cases = append(suite.Cases, c)
+	}
+	text, _ := xml.MarshalIndent(all, "", "  ") // these types always marshal
+	return append([]byte(xml.Header), append(text, '\n')...)
+}
+
+// indented puts the lines behind the first below it, where results are listed.
+func indented(s string) string { return strings.ReplaceAll(s, "\n", "\n      ") }

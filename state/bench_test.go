@@ -1,0 +1,120 @@
+package state
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// One store of 1,000,000 terms, all in the last level.
+//
+//	go test -run xxx -bench . ./state
+func BenchmarkGet(b *testing.B) {
+	s := open(b, b.TempDir(), Options{})
+	r := rangeOf(b, s, Detect, 0)
+	keys := restore(b, r, newTerms(), 1_000_000, 10_000)
+	tableBytes(b, s)
+	rng := rand.New(rand.NewPCG(3, 4))
+	hit := func([]byte) []byte { return keys[rng.IntN(len(keys))] }
+	miss := func(buf []byte) []byte { return termKey(buf, rng.Uint32()|1) }
+	for _, c := range []struct {
+		name string
+		key  func(buf []byte) []byte
+	}{{"hit", hit}, {"miss", miss}} {
+		var buf, dst []byte
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				buf = c.key(buf[:0])
+				var err error
+				if dst, _, err = r.Get(dst[:0], buf); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		// What it would be with Pebble's own point read, which skips the filters of the last level.
+		b.Run(c.name+"-without-last-filters", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				buf = c.key(buf[:0])
+				v, closer, err := s.db.Get(r.key(buf...))
+				if err == nil {
+					dst = append(dst[:0], v...)
+					err = closer.Close()
+				} else if err == pebble.ErrNotFound {
+					err = nil
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// One operation is the apply of a transaction of 1,000 terms.
+func BenchmarkApply1000(b *testing.B) {
+	s := open(b, b.TempDir(), Options{})
+	r := rangeOf(b, s, Detect, 0)
+	made := newTerms()
+	pos := Position{}
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		to, writes, err := Fold(pos, made.records(b, 1000))
+		b.StartTimer()
+		if err == nil {
+			err = r.Apply(pos, to, writes)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		pos = to
+	}
+	b.ReportMetric(1000*float64(b.N)/b.Elapsed().Seconds(), "terms/s")
+}
+
+// One operation is a restore of 1,000,000 terms in batches of 10,000, flushed at the end. The records are made before.
+func BenchmarkRestoreMillion(b *testing.B) {
+	records := newTerms().records(b, 1_000_000)
+	for b.Loop() {
+		s := open(b, b.TempDir(), Options{})
+		r := rangeOf(b, s, Detect, 0)
+		pos := Position{}
+		for i := 0; i < len(records); i += 10_000 {
+			to, writes, err := Fold(pos, records[i:i+10_000])
+			if err == nil {
+				err = r.Apply(pos, to, writes)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			pos = to
+		}
+		if err := s.db.Flush(); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(records)*b.N)/b.Elapsed().Seconds(), "terms/s")
+}
+
+// One operation looks at 300 keys, as after a commit.
+func BenchmarkSweep300(b *testing.B) {
+	s := open(b, b.TempDir(), Options{})
+	r := rangeOf(b, s, Detect, 0)
+	restore(b, r, newTerms(), 300_000, 10_000)
+	tableBytes(b, s)
+	var cursor []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		_, next, err := r.Sweep(cursor, 300, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		cursor = next
+	}
+}
