@@ -152,7 +152,7 @@ func (b bench) txnOffsets(cl *kgo.Client, member string, generation int32, at in
 func (b bench) session(id, topic string, opts ...kgo.Opt) *kgo.GroupTransactSession {
 	b.T.Helper()
 	s, err := kgo.NewGroupTransactSession(append([]kgo.Opt{
-		kgo.SeedBrokers(b.Addr()), kgo.TransactionalID(id), kgo.ConsumerGroup("group"), kgo.ConsumeTopics(topic), kgo.RequireStableFetchOffsets(),
+		kgo.SeedBrokers(b.Addr()), kgo.TransactionalID(id), kgo.ConsumerGroup("group"), kgo.ConsumeTopics(topic),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.BlockRebalanceOnPoll(),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.InstanceID(id), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 	}, opts...)...)

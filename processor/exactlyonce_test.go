@@ -19,7 +19,6 @@ type ordeal struct {
 	records    int
 	pace       time.Duration // over which the records are produced
 	workers    int
-	hits       int // kills that must meet an open transaction
 	applyFirst bool
 }
 

@@ -26,7 +26,8 @@ type part struct {
 	next      int64            // input offset behind the last record processed
 	off       wire.Offset      // sweep clock and highest timestamp with this transaction's records
 	touched   bool             // has records in this transaction
-	lag       prometheus.Gauge // offsets behind the high watermark
+	high      int64            // high watermark of the last poll
+	lag       prometheus.Gauge // offsets behind it
 
 	answers []reply // to requests, sent with this transaction
 

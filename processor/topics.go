@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -143,7 +144,11 @@ func (s *TopicState) compare(have map[string]string, replicas int) {
 	}
 }
 
-// CreateTopics creates those of the plan that are missing, and returns their names.
+// MetadataAge is the kgo.MetadataMinAge that a client for CheckTopics and CreateTopics needs: by default it would answer
+// for seconds with what it knew before a topic was created.
+const MetadataAge = 20 * time.Millisecond
+
+// CreateTopics creates those of the plan that are missing, returns their names, and waits until the brokers know them.
 func CreateTopics(ctx context.Context, adm *kadm.Client, states []TopicState, replication int16) ([]string, error) {
 	var made []string
 	for _, s := range states {
@@ -159,6 +164,17 @@ func CreateTopics(ctx context.Context, adm *kadm.Client, states []TopicState, re
 			return made, fmt.Errorf("create topic %s with %d partitions: %w", s.Plan.Name, s.Plan.Partitions, err)
 		}
 		made = append(made, s.Plan.Name)
+	}
+	for len(made) > 0 {
+		details, err := adm.ListTopics(ctx, made...)
+		if err == nil && details.Error() == nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return made, errors.Join(ctx.Err(), err, details.Error())
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 	return made, nil
 }

@@ -122,7 +122,8 @@ func (c *Config) changelog(s Stage) string {
 // prepare agrees with the other workers on the deployment, creates and checks topics, and publishes the ruleset.
 func (w *Worker) prepare(ctx context.Context) error {
 	cfg := &w.cfg
-	cl, err := kgo.NewClient(cfg.client()...)
+	// The client would answer from what it has cached, also after a topic was created.
+	cl, err := kgo.NewClient(cfg.client(kgo.MetadataMinAge(MetadataAge))...)
 	if err != nil {
 		return err
 	}
@@ -209,23 +210,8 @@ func (w *Worker) ensure(ctx context.Context, adm *kadm.Client, plan []TopicPlan)
 	if err != nil {
 		return err
 	}
-	made, err := CreateTopics(ctx, adm, states, w.cfg.Replication)
-	if err != nil {
+	if _, err := CreateTopics(ctx, adm, states, w.cfg.Replication); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
-	}
-	for len(made) > 0 { // a topic is created before every broker knows it
-		states, err := CheckTopics(ctx, adm, plan)
-		if err != nil {
-			return err
-		}
-		if !slices.ContainsFunc(states, func(s TopicState) bool { return s.Missing }) {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(50 * time.Millisecond):
-		}
 	}
 	return nil
 }

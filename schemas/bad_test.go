@@ -93,10 +93,14 @@ func TestCutAnywhere(t *testing.T) {
 	file := `{"Records":[` + from("192.0.2.1") + "," + from("192.0.2.2") + "," + from("192.0.2.3") + `],"x":1}`
 	vector := `{"host":"h","message":` + quote(file) + `}`
 	zipped := gzipped(file)
+	layout := NewLayout(nil)
+	d := NewDecoder(Config{Layout: layout})
 	for _, whole := range []string{file, pretty(file), vector, zipped} {
 		most := 0
 		for n := 2; n < len(whole); n++ {
-			got, stats := decode(t, Config{}, Message{Value: []byte(whole[:n]), Timestamp: now}, "source.address")
+			c := &collector{layout: layout, names: []string{"source.address"}}
+			stats := d.Decode(Message{Value: []byte(whole[:n]), Timestamp: now}, c)
+			got := c.lines
 			if stats.Dead != 1 || stats.Events < most {
 				t.Fatalf("cut at %d of %d:\n%s", n, len(whole), strings.Join(got, "\n"))
 			}
@@ -119,13 +123,16 @@ func TestCutAnywhere(t *testing.T) {
 // Whichever byte of a record is damaged, its neighbours are decoded.
 func TestDamageAnywhere(t *testing.T) {
 	bad := from("192.0.2.2")
+	layout := NewLayout(nil)
+	d := NewDecoder(Config{Layout: layout})
 	for i := range bad {
 		for _, c := range []byte(`"{}[],:\x` + "\n\x00\xff") {
 			damaged := []byte(bad)
 			damaged[i] = c
 			value := `{"Records":[` + from("192.0.2.1") + "," + string(damaged) + "," + from("192.0.2.3") + "," + from("192.0.2.4") + `]}`
-			got, _ := decode(t, Config{}, Message{Value: []byte(value), Timestamp: now}, "source.address")
-			text := strings.Join(got, "\n")
+			c := &collector{layout: layout, names: []string{"source.address"}}
+			d.Decode(Message{Value: []byte(value), Timestamp: now}, c)
+			text := strings.Join(c.lines, "\n")
 			for _, address := range []string{"192.0.2.1", "192.0.2.3", "192.0.2.4"} {
 				if !strings.Contains(text, "aws.cloudtrail "+address) {
 					t.Fatalf("byte %d as %q: %s is missing:\n%s", i, c, address, text)

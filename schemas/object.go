@@ -70,6 +70,9 @@ func appendObject(dst, data []byte, i int) (text []byte, end int) {
 	return append(dst, data[i]+2), end
 }
 
+// maxName is the longest name that leaves makes; what has a longer one is left out.
+const maxName = 4096
+
 // leaves calls fn for every value within the object or array at i of valid JSON that is neither empty nor null, with
 // its dotted name. elem is the index in the outermost array, -1 outside of arrays.
 func leaves(name, data []byte, i int, elem int32, fn func(name []byte, v Value)) (end int) {
@@ -87,6 +90,10 @@ func leaves(name, data []byte, i int, elem int32, fn func(name []byte, v Value))
 		}
 		if key == nil {
 			return leaves(name, data, at, elem, fn)
+		}
+		if len(name)+len(key) > maxName {
+			end, _ := jsonscan.Skip(data, at)
+			return end
 		}
 		return leaves(append(append(name[:len(name):len(name)], '.'), key...), data, at, elem, fn)
 	})

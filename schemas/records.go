@@ -100,6 +100,8 @@ type list struct {
 	data []byte
 	mark needle
 	next int // where the next mark is; len(data) if there is none
+
+	wrong int // bytes looked at for wrong guesses
 }
 
 // usualMark is for a list whose first element has none.
@@ -130,15 +132,17 @@ func (l *list) after(i int) int {
 	return l.next
 }
 
-// guess returns the end of the object at i if it is plain to see, else 0.
+// guess returns the end of the object at i if it is plain to see, else 0. Guessing wrong costs up to the next mark, so
+// there is an end to it.
 func (l *list) guess(i int) (end int) {
 	next := l.after(i)
-	if next == len(l.data) {
+	if next == len(l.data) || l.wrong > 4*len(l.data) {
 		return 0
 	}
 	if end = beforeComma(l.data, i, next); end > 0 && isObject(l.data[i:end]) {
 		return end
 	}
+	l.wrong += next - i
 	return 0
 }
 
@@ -149,10 +153,12 @@ func (l *list) read(d *Decoder, i int) (end int, reason Reason) {
 		return end, reason
 	}
 	if n := jsonscan.Space(l.data, end); n < len(l.data) && l.data[n] != ',' && l.data[n] != ']' {
+		d.budget -= end - i
 		return end, InvalidJSON
 	}
 	if l.after(i) < end {
 		if _, fault := d.parser.Parse(noTree, l.data[i:end], 0, d.bounds.Depth); fault != jsonscan.None {
+			d.budget -= end - i
 			return end, reasonOf(fault)
 		}
 	}
@@ -249,7 +255,7 @@ func (d *Decoder) elements(data []byte, i, level int, decode func(d *Decoder, da
 				reason = InvalidJSON
 			}
 			// A bracket in the wrong place may have ended the element, and what is left of it is no element.
-			if next := l.after(i); reason == InvalidJSON && next < len(data) && !beginsElement(data, end) {
+			if next := l.after(i); reason == InvalidJSON && next < len(data) && next > end && !beginsElement(data, end) {
 				end = next
 			}
 			d.dead(reason, "", bytes.TrimRight(data[i:end], ", \t\r\n"))

@@ -7,14 +7,17 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// One store of 1,000,000 terms, all in the last level.
+// One store of 500,000 terms, all in the last level, its blocks in the cache.
 //
 //	go test -run xxx -bench . ./state
 func BenchmarkGet(b *testing.B) {
 	s := open(b, b.TempDir(), Options{})
 	r := rangeOf(b, s, Detect, 0)
-	keys := restore(b, r, newTerms(), 1_000_000, 10_000)
+	keys := restore(b, r, newTerms(), 500_000, 10_000)
 	tableBytes(b, s)
+	if err := r.Scan(nil, func(_, _ []byte) error { return nil }); err != nil {
+		b.Fatal(err)
+	}
 	rng := rand.New(rand.NewPCG(3, 4))
 	hit := func([]byte) []byte { return keys[rng.IntN(len(keys))] }
 	miss := func(buf []byte) []byte { return termKey(buf, rng.Uint32()|1) }

@@ -1,13 +1,16 @@
 package state
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -79,6 +82,10 @@ func TestPowerLossLeavesAPrefix(t *testing.T) {
 			}
 		}
 	}()
+	t.Cleanup(func() {
+		for range reached { // the store stays open for the writer
+		}
+	})
 	rng := rand.New(rand.NewPCG(1, 2))
 	lost := 0
 	n := 0
@@ -124,4 +131,75 @@ func afterCrash(t *testing.T, fs *vfs.MemFS, opts Options) map[int32]int64 {
 		t.Error(err)
 	}
 	return stood
+}
+
+// A process dies between any two bytes of its log. A batch and its position are there, or neither is.
+func TestLogCutAtAnyByte(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	opts := Options{FS: fs, MemTableBytes: 256 << 10, CacheBytes: 1 << 20}
+	s := open(t, "d", opts)
+	if err := s.db.Flush(); err != nil { // the format is in a table, the log is empty
+		t.Fatal(err)
+	}
+	r := rangeOf(t, s, Detect, 0)
+	state := []map[string]string{{}}
+	for i := range int64(4) {
+		kv := map[string]string{"\x01last": fmt.Sprint(i), fmt.Sprint("\x01", i): "new"}
+		apply(t, r, at(i), at(i+1), kv)
+		maps.Copy(kv, state[i])
+		kv["\x01last"] = fmt.Sprint(i)
+		state = append(state, kv)
+	}
+	if err := s.db.LogData(nil, pebble.Sync); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[int64]int{}
+	for cut, done := 0, false; !done; cut++ {
+		var crashed *vfs.MemFS
+		crashed, done = cutLog(t, fs, cut)
+		next := open(t, "d", Options{FS: crashed, MemTableBytes: 256 << 10, CacheBytes: 1 << 20})
+		r := rangeOf(t, next, Detect, 0)
+		pos, _ := r.Position()
+		wantPosition(t, r, at(pos.ChangelogNext))
+		wantContents(t, r, state[pos.ChangelogNext])
+		seen[pos.ChangelogNext]++
+		if err := next.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(seen) != len(state) {
+		t.Errorf("cuts left the ranges at %v", seen)
+	}
+}
+
+// cutLog returns a copy of a store in memory with the newest log cut to a length, and whether that is all of it.
+func cutLog(t *testing.T, fs *vfs.MemFS, length int) (crashed *vfs.MemFS, whole bool) {
+	crashed = fs.CrashClone(vfs.CrashCloneCfg{})
+	names, err := crashed.List("d/store")
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := ""
+	for _, n := range names {
+		if strings.HasSuffix(n, ".log") {
+			newest = max(newest, "d/store/"+n)
+		}
+	}
+	f, err := crashed.Open(newest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	length = min(length, len(b))
+	w, err := crashed.Create(newest, vfs.WriteCategoryUnspecified)
+	if err == nil {
+		_, err = w.Write(b[:length])
+	}
+	if err := errors.Join(err, f.Close(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return crashed, length == len(b)
 }

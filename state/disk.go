@@ -1,10 +1,56 @@
 package state
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"syscall"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
+
+// lockDir takes the lock of a store's folder, which it makes unless it is only to be read.
+func lockDir(fsys vfs.FS, path string, readOnly bool) (*pebble.Lock, error) {
+	if readOnly {
+		if _, err := fsys.Stat(path); err != nil {
+			return nil, fmt.Errorf("open state: %w", err)
+		}
+	} else if err := makeDir(fsys, path); err != nil {
+		return nil, fmt.Errorf("open state: %w", err)
+	}
+	lock, err := pebble.LockDirectory(path, fsys)
+	var errno syscall.Errno
+	var pathErr *fs.PathError
+	switch {
+	case err == nil:
+		return lock, nil
+	case errors.As(err, &pathErr), errors.As(err, &errno) && errno != syscall.EAGAIN && errno != syscall.EACCES:
+		return nil, fmt.Errorf("open state: %w", err) // the file could not be made, let alone locked
+	}
+	return nil, fmt.Errorf("state directory %s: %w", path, ErrLocked)
+}
+
+// makeDir makes a folder that a power loss does not take away again.
+func makeDir(fsys vfs.FS, path string) error {
+	if _, err := fsys.Stat(path); err == nil {
+		return nil
+	}
+	parent := fsys.PathDir(path)
+	if parent != path {
+		if err := makeDir(fsys, parent); err != nil {
+			return err
+		}
+	}
+	if err := fsys.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	d, err := fsys.OpenDir(parent)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
 
 // watchedFS reports a write that fails, and never comes back from it. Pebble has no good answer to one: a commit that does
 // not sync learns of it some batches later, a change of the log file panics with a lock in a state that ends the process,

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"syscall"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -29,9 +27,6 @@ var (
 
 	errPanic = errors.New("panic")
 )
-
-// deleteDelay is how long the disk space of a deleted range may wait for a flush.
-const deleteDelay = 10 * time.Second
 
 // corruptMark is the file in the store's folder that says it is damaged. A block that cannot be read is met again only
 // when its keys are: without the mark a restarted worker would go on until then, and end again.
@@ -154,46 +149,4 @@ func (s *Store) marked() (reason string, ok bool) {
 	defer f.Close()
 	b, _ := io.ReadAll(io.LimitReader(f, 1000))
 	return string(b), true
-}
-
-// lockDir takes the lock of a store's folder, which it makes unless it is only to be read.
-func lockDir(fsys vfs.FS, path string, readOnly bool) (*pebble.Lock, error) {
-	if readOnly {
-		if _, err := fsys.Stat(path); err != nil {
-			return nil, fmt.Errorf("open state: %w", err)
-		}
-	} else if err := makeDir(fsys, path); err != nil {
-		return nil, fmt.Errorf("open state: %w", err)
-	}
-	lock, err := pebble.LockDirectory(path, fsys)
-	var errno syscall.Errno
-	var pathErr *fs.PathError
-	switch {
-	case err == nil:
-		return lock, nil
-	case errors.As(err, &pathErr), errors.As(err, &errno) && errno != syscall.EAGAIN && errno != syscall.EACCES:
-		return nil, fmt.Errorf("open state: %w", err) // the file could not be made, let alone locked
-	}
-	return nil, fmt.Errorf("state directory %s: %w", path, ErrLocked)
-}
-
-// makeDir makes a folder that a power loss does not take away again.
-func makeDir(fsys vfs.FS, path string) error {
-	if _, err := fsys.Stat(path); err == nil {
-		return nil
-	}
-	parent := fsys.PathDir(path)
-	if parent != path {
-		if err := makeDir(fsys, parent); err != nil {
-			return err
-		}
-	}
-	if err := fsys.MkdirAll(path, 0o755); err != nil {
-		return err
-	}
-	d, err := fsys.OpenDir(parent)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

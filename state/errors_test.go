@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,7 +77,9 @@ func filled(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	s := open(t, dir, Options{})
-	apply(t, rangeOf(t, s, Detect, 0), Position{}, at(1), map[string]string{"\x01a": strings.Repeat("a", 5000), "\x01b": strings.Repeat("b", 5000)})
+	noise := make([]byte, 20_000)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	apply(t, rangeOf(t, s, Detect, 0), Position{}, at(1), map[string]string{"\x01a": string(noise), "\x01b": string(noise), "\x01c": string(noise)})
 	if err := errors.Join(s.db.Flush(), s.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +123,7 @@ func TestDamageIsSaidAndTheStoreMovedAside(t *testing.T) {
 		change  func([]byte) []byte
 	}{
 		"blocks":          {"*.sst", flip},
+		"one block":       {"*.sst", func(b []byte) []byte { b[len(b)/2] ^= 1; return b }},
 		"table cut short": {"*.sst", half},
 		"table missing":   {"*.sst", gone},
 		"manifest":        {"MANIFEST-*", flip},
@@ -146,7 +150,7 @@ func TestDamageIsSaidAndTheStoreMovedAside(t *testing.T) {
 			}
 			wantError(t, err, ErrCorrupt, dir, "move it aside")
 
-			_, err = Open(dir, Options{})
+			_, err = Open(dir, Options{}) // another process, that has not read the block
 			wantError(t, err, ErrCorrupt)
 			moved, err := MoveDirAside(dir, time.Unix(1, 0))
 			if want := filepath.Join(dir, "aside", "store-19700101T000001.000Z"); err != nil || moved != want {
@@ -324,8 +328,8 @@ func TestDamagedLogIsNoGap(t *testing.T) {
 
 // What Pebble's logger is told is fatal comes back as the error of the call, with its cause.
 func TestFatalLogBecomesAnError(t *testing.T) {
-	var fatal error
-	s := &Store{dir: "d", stop: make(chan struct{}), opts: Options{Fatal: func(err error) { fatal = err }}.withDefaults()}
+	var fatal []error
+	s := &Store{dir: "d", stop: make(chan struct{}), opts: Options{Fatal: func(err error) { fatal = append(fatal, err) }}.withDefaults()}
 	s.ready.Store(true)
 	err := s.guard(func() error {
 		pebbleLog{s}.Fatalf("commit: %v", io.ErrShortWrite)
@@ -333,7 +337,10 @@ func TestFatalLogBecomesAnError(t *testing.T) {
 	})
 	wantError(t, err, ErrFailed)
 	wantError(t, err, io.ErrShortWrite)
-	if fatal != err {
+	if again := s.fail(io.ErrClosedPipe); again != err {
+		t.Errorf("the second failure is %v", again)
+	}
+	if len(fatal) != 1 || fatal[0] != err {
 		t.Errorf("fatal: %v", fatal)
 	}
 	wantError(t, s.guard(func() error { t.Error("ran"); return nil }), ErrFailed)

@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -43,6 +44,9 @@ func (o Options) withDefaults() Options {
 	}
 	return o
 }
+
+// deleteDelay is how long the disk space of a deleted range may wait for a flush.
+const deleteDelay = 10 * time.Second
 
 // pebbleOptions are the settings measured in bench_test.go, on terms of 65 bytes.
 func (s *Store) pebbleOptions(lock *pebble.Lock) *pebble.Options {

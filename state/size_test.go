@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"firstseen/schemas/wire"
 )
 
@@ -92,7 +90,7 @@ func TestBytesPerTerm(t *testing.T) {
 // A term that was never seen is the usual question. The answer comes from the filters: also in the last level, also for
 // 300,000 terms, no block of keys is read for it.
 func TestMissesReadNoBlocks(t *testing.T) {
-	s := open(t, t.TempDir(), Options{})
+	s := open(t, t.TempDir(), Options{CacheBytes: 8 << 20, MemTableBytes: 8 << 20})
 	r := rangeOf(t, s, Detect, 0)
 	restore(t, r, newTerms(), 300_000, 10_000)
 	tableBytes(t, s)
@@ -105,15 +103,17 @@ func TestMissesReadNoBlocks(t *testing.T) {
 	for range 100 {
 		miss() // opens the tables
 	}
-	filters := func() pebble.FilterMetrics { return s.db.Metrics().Filter }
-	before := filters()
+	before := s.db.Metrics()
 	const misses = 10_000
 	for range misses {
 		miss()
 	}
-	after := filters()
-	hits, passed := after.Hits-before.Hits, after.Misses-before.Misses
-	if hits < misses*97/100 || passed > misses*3/100 {
-		t.Errorf("of %d misses the filters answered %d and let %d pass", misses, hits, passed)
+	after := s.db.Metrics()
+	answered, passed := after.Filter.Hits-before.Filter.Hits, after.Filter.Misses-before.Filter.Misses
+	if answered < misses*97/100 || passed > misses*3/100 {
+		t.Errorf("of %d misses the filters answered %d and let %d pass", misses, answered, passed)
+	}
+	if read := after.BlockCache.Misses - before.BlockCache.Misses; read > misses*3/100 {
+		t.Errorf("for %d misses %d blocks were read: the filters do not stay in the cache", misses, read)
 	}
 }

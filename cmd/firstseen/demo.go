@@ -49,6 +49,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 
 const (
 	demoApp        = "demo"
+	demoInstance   = "worker"
 	demoPartitions = 4
 )
 
@@ -78,7 +79,8 @@ func openDemo(a *app) (d *demo, err error) {
 	if d.broker, err = devbroker.Start(o); err != nil {
 		return d, err
 	}
-	if d.cl, err = kgo.NewClient(kgo.SeedBrokers(d.broker.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0)); err != nil {
+	if d.cl, err = kgo.NewClient(kgo.SeedBrokers(d.broker.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
+		kgo.MetadataMinAge(10*time.Millisecond)); err != nil { // it asks for topics before they are made
 		return d, err
 	}
 	d.adm = kadm.NewClient(d.cl)
@@ -116,7 +118,7 @@ func demoWorkerConfig(broker, dir string) (processor.Config, error) {
 	set, _, err := rules.Load(rules.LoadOptions{})
 	one := map[processor.Stage]int{processor.StageIngest: 1, processor.StageDetect: 1, processor.StageGroup: 1}
 	cfg := processor.Config{
-		App: demoApp, Instance: "worker", Rules: set, StateDir: filepath.Join(dir, "state"), StateCache: 8 << 20, StateMemTable: 4 << 20,
+		App: demoApp, Instance: demoInstance, Rules: set, StateDir: filepath.Join(dir, "state"), StateCache: 8 << 20, StateMemTable: 4 << 20,
 		Client:     []kgo.Opt{kgo.SeedBrokers(broker), kgo.MetadataMinAge(100 * time.Millisecond)},
 		Partitions: demoPartitions, Lanes: one, Version: version,
 		Timing: processor.Timing{Session: 10 * time.Second, Rebalance: 15 * time.Second, Heartbeat: 500 * time.Millisecond, Transaction: 8 * time.Second, Tick: 5 * time.Second},

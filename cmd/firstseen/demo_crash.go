@@ -1,16 +1,8 @@
 package main
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -19,143 +11,24 @@ import (
 	"firstseen/traffic"
 )
 
-// The ordeal of --crash: as many kills as there are stages, in parts of the traffic with a part behind them.
+// What --crash plays: the traffic in parts of the same length. In each but the last the worker is killed.
 const (
 	crashRecords = 6000
 	crashPart    = 2 * time.Second
+	crashShown   = 3 // alerts, after each start of the worker
 	crashHits    = 2 // kills that must meet an open transaction
 )
 
-// demoSpec is what the worker process of --crash is told, as JSON.
-type demoSpec struct{ Broker, Dir string }
-
-// demoWorker is that process. It ends with a finished transaction when its standard input does: it cannot outlive the demo.
-func demoWorker(a *app) error {
-	var spec demoSpec
-	if err := json.NewDecoder(a.stdin).Decode(&spec); err != nil {
-		return usage(fmt.Errorf("demo: this is for demo --crash: %w", err))
-	}
-	cfg, err := demoWorkerConfig(spec.Broker, spec.Dir)
-	if err != nil {
-		return err
-	}
-	cfg.Log = slog.New(slog.NewTextHandler(a.stderr, nil))
-	w, err := processor.New(cfg)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(a.ctx)
-	defer cancel()
-	go func() {
-		_, _ = io.Copy(io.Discard, a.stdin)
-		cancel()
-	}()
-	go func() {
-		for len(w.NotReady()) > 0 && ctx.Err() == nil {
-			pause(ctx, 10*time.Millisecond)
-		}
-		fmt.Fprintln(a.stdout, "ready")
-	}()
-	return w.Run(ctx)
+// crash is the scene of --crash: the worker is a process of its own.
+type crash struct {
+	*demo
+	worker      *workerProcess // nil: none has been started
+	kills, hits int            // hits met an open transaction
 }
 
-// workerProcess is a worker in a process of its own.
-type workerProcess struct {
-	cmd   *exec.Cmd
-	stdin io.Closer
-	log   string
-	ready chan struct{} // closed when it works, or never will
-	ended chan struct{} // closed when err is set
-	err   error
-}
-
-// startWorker starts a process of this program.
-func (d *demo) startWorker() (*workerProcess, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	p := &workerProcess{cmd: exec.Command(exe, "demo", "--worker"), log: filepath.Join(d.dir, "worker.log"), ready: make(chan struct{}), ended: make(chan struct{})}
-	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	p.cmd.Stderr = log
-	stdin, err := p.cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	stdout, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	p.stdin = stdin
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		_, _ = bufio.NewReader(stdout).ReadString('\n')
-		close(p.ready)
-		p.err = p.cmd.Wait()
-		close(p.ended)
-	}()
-	return p, json.NewEncoder(stdin).Encode(demoSpec{d.broker.Addr(), d.dir})
-}
-
-// awaitReady waits until the worker has joined its groups.
-func (p *workerProcess) awaitReady(ctx context.Context) error {
-	select {
-	case <-p.ready:
-	case <-time.After(30 * time.Second):
-		return fmt.Errorf("demo: the worker process is not ready after 30 s:\n%s", p.said())
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	select {
-	case <-p.ended:
-		return p.failure()
-	default:
-		return nil
-	}
-}
-
-// kill is kill -9.
-func (p *workerProcess) kill() {
-	_ = p.cmd.Process.Kill() // it may have ended
-	<-p.ended
-}
-
-// stop lets the worker finish its transactions.
-func (p *workerProcess) stop() error {
-	p.stdin.Close()
-	select {
-	case <-p.ended:
-		if p.err != nil {
-			return p.failure()
-		}
-		return nil
-	case <-time.After(20 * time.Second):
-		p.kill()
-		return fmt.Errorf("demo: the worker process did not end:\n%s", p.said())
-	}
-}
-
-func (p *workerProcess) failure() error {
-	return fmt.Errorf("demo: the worker process ended: %w:\n%s", p.err, p.said())
-}
-
-// said is the end of the worker's log.
-func (p *workerProcess) said() string {
-	text, err := os.ReadFile(p.log)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text[max(0, len(text)-2000):])
-}
-
-// crash kills the worker process and starts it again while traffic with a known answer goes on.
-func (d *demo) crash(seed uint64) (err error) {
+// crash kills the worker and starts it again while traffic with a known answer goes on, once with a transaction of each
+// stage open. Then nothing may be missing, and nothing double.
+func (d *demo) crash(seed uint64) error {
 	records, want, err := crashTraffic(seed)
 	if err != nil {
 		return err
@@ -165,55 +38,130 @@ func (d *demo) crash(seed uint64) (err error) {
 	d.say.line("  broker      %s, embedded, for development only", d.broker.Addr())
 	d.say.line("  traffic     %s records, of which the answer is known: %s", grouped(int64(len(records))), plural(int64(len(want)), "alert"))
 	d.say.line("  subscriber  reads %s.alerts, committed records only\n", demoApp)
-	p, err := d.startWorker()
+	c := &crash{demo: d}
 	defer func() {
-		if p != nil {
-			p.kill()
+		if c.worker != nil {
+			c.worker.kill()
 		}
 	}()
-	if err == nil {
-		err = p.awaitReady(d.ctx)
-	}
-	if err != nil {
+	if err := c.play(records); err != nil {
 		return err
 	}
-	d.say.begin()
-	d.say.happens("worker %d reads", p.cmd.Process.Pid)
-	hits, parts := 0, len(processor.Stages)+1
+	d.sum()
+	d.say.row("kills", fmt.Sprint(c.kills), fmt.Sprintf("of which %d met an open transaction, as the broker saw it", c.hits))
+	if err := d.judge(want); err != nil {
+		return err
+	}
+	if c.hits < crashHits {
+		return exitError{exitFindings, fmt.Errorf("only %d kills met an open transaction, which shows too little: run it again", c.hits)}
+	}
+	return nil
+}
+
+// play returns when everything has been processed and the last worker has ended.
+func (c *crash) play(records []traffic.Record) error {
+	if err := c.start(); err != nil {
+		return err
+	}
+	c.say.begin()
+	c.say.happens("worker %d is ready", c.worker.pid())
+	c.say.show(crashShown)
+	parts := len(processor.Stages) + 1
 	for i := range parts {
-		d.say.more(4)
 		part := records[i*len(records)/parts : (i+1)*len(records)/parts]
 		began, produced := time.Now(), make(chan error, 1)
 		go func() {
-			produced <- d.produce(part, func(i int) time.Time { return began.Add(crashPart * time.Duration(i) / time.Duration(len(part))) })
+			produced <- c.produce(part, func(i int) time.Time { return began.Add(crashPart * time.Duration(i) / time.Duration(len(part))) })
 		}()
+		var err error
 		if i < len(processor.Stages) {
-			pause(d.ctx, crashPart/4)
-			var hit bool
-			if p, hit, err = d.strike(p, processor.Stages[i]); hit {
-				hits++
-			}
+			pause(c.ctx, crashPart/4)
+			err = c.strike(processor.Stages[i])
 		}
 		if err := errors.Join(<-produced, err); err != nil {
 			return err
 		}
 	}
-	if err := d.settle(time.Minute); err != nil {
+	err := c.await("the worker processes everything", time.Minute, func() (bool, error) {
+		if err := c.worker.failed(); err != nil {
+			return false, err
+		}
+		return c.settled()
+	})
+	c.say.pause()
+	if err != nil {
 		return err
 	}
-	d.say.more(0)
-	if err := p.stop(); err != nil {
+	return c.worker.stop()
+}
+
+// start starts a worker process and waits until it works.
+func (c *crash) start() (err error) {
+	if c.worker, err = c.startWorker(); err != nil {
 		return err
 	}
-	d.sum()
-	d.say.row("kills", fmt.Sprint(len(processor.Stages)), fmt.Sprintf("of which %d met an open transaction, as the broker saw it", hits))
-	if err := d.judge(want); err != nil {
-		return err
-	}
-	if hits < crashHits {
-		return exitError{exitFindings, fmt.Errorf("only %d kills met an open transaction: this shows too little; run it again", hits)}
+	return c.worker.awaitReady(c.ctx)
+}
+
+// strike kills the worker when the broker shows a transaction of the stage open, and starts it again; until the
+// transaction was still open when the worker was dead, but not for ever.
+func (c *crash) strike(stage processor.Stage) error {
+	for hit, tries := false, 0; !hit && tries < 5; tries++ {
+		open, err := c.awaitOpen(stage)
+		if err != nil || !open {
+			return err
+		}
+		pid := c.worker.pid()
+		c.worker.kill()
+		c.kills++
+		pause(c.ctx, 20*time.Millisecond) // what it had sent arrives
+		left, err := c.open()
+		if err != nil {
+			return err
+		}
+		c.say.pause()
+		if hit = len(left) > 0; hit {
+			c.hits++
+			c.say.happens("kill -9 %d: the broker shows an open transaction of %s", pid, strings.Join(left, " and of "))
+		} else {
+			c.say.happens("kill -9 %d: a moment too late, its transaction has ended", pid)
+		}
+		began := time.Now()
+		if err := c.start(); err != nil {
+			return err
+		}
+		c.say.happens("worker %d is ready, %.1f s later", c.worker.pid(), time.Since(began).Seconds())
+		c.say.show(crashShown)
 	}
 	return nil
+}
+
+// awaitOpen reports whether the broker shows a transaction of the stage open before long. It asks without a pause: a
+// transaction is open for some milliseconds.
+func (c *crash) awaitOpen(stage processor.Stage) (bool, error) {
+	for limit := time.Now().Add(3 * time.Second); time.Now().Before(limit); {
+		open, err := c.open()
+		if err != nil || slices.Contains(open, string(stage)) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// open lists the stages that have an open transaction on the broker.
+func (c *crash) open() (stages []string, err error) {
+	txns, err := c.adm.ListTransactions(c.ctx, nil, []string{"Ongoing"})
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range processor.Stages {
+		for _, txn := range txns {
+			if txn.TxnID == fmt.Sprintf("%s-%s-%s-0", demoApp, s, demoInstance) {
+				stages = append(stages, string(s))
+			}
+		}
+	}
+	return stages, nil
 }
 
 // crashTraffic is two hours of a busy account, with fewer new addresses than the cap of the rule.
@@ -231,57 +179,4 @@ func crashTraffic(seed uint64) (records []traffic.Record, want []*traffic.Alert,
 		records = append(records, r)
 	}
 	return records, m.Alerts, nil
-}
-
-// strike kills the worker when the broker shows a transaction of the stage open, and starts it again. It reports whether
-// the transaction was still open when the worker was dead.
-func (d *demo) strike(p *workerProcess, stage processor.Stage) (_ *workerProcess, hit bool, err error) {
-	for limit := time.Now().Add(5 * time.Second); time.Now().Before(limit); {
-		open, err := d.open()
-		if err != nil || d.ctx.Err() != nil {
-			return p, false, errors.Join(err, context.Cause(d.ctx))
-		}
-		if slices.Contains(open, string(stage)) {
-			break
-		}
-	}
-	pid := p.cmd.Process.Pid
-	p.kill()
-	pause(d.ctx, 20*time.Millisecond) // what it had sent arrives
-	open, err := d.open()
-	if err != nil {
-		return p, false, err
-	}
-	state := "no transaction was open"
-	if len(open) > 0 {
-		state = "with an open transaction of " + strings.Join(open, " and ")
-	}
-	d.say.more(4)
-	d.say.happens("kill -9 %d  %s", pid, state)
-	began := time.Now()
-	next, err := d.startWorker()
-	if err != nil {
-		return next, false, err
-	}
-	if err := next.awaitReady(d.ctx); err != nil {
-		return next, false, err
-	}
-	d.say.happens("worker %d goes on, ready after %.1f s", next.cmd.Process.Pid, time.Since(began).Seconds())
-	return next, len(open) > 0, nil
-}
-
-// open lists the stages that have an open transaction on the broker.
-func (d *demo) open() (stages []string, err error) {
-	txns, err := d.adm.ListTransactions(d.ctx, nil, []string{"Ongoing"})
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range processor.Stages {
-		for _, txn := range txns {
-			if txn.TxnID == fmt.Sprintf("%s-%s-worker-0", demoApp, s) {
-				stages = append(stages, string(s))
-			}
-		}
-	}
-	return stages, nil
 }

@@ -2,10 +2,10 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"firstseen/rules"
+	"firstseen/schemas/alert"
 	"firstseen/traffic"
 )
 
@@ -68,9 +68,12 @@ func (d *demo) chapters(s *traffic.Story) error {
 			return err
 		}
 		alerts := len(d.sub.counted().alerts)
-		if d.say.adds("%s%s", plural(int64(n), "record"), map[bool]string{true: ", no alert"}[alerts == told]); alerts > told {
-			told = alerts
+		became := "no alert"
+		if alerts > told {
+			became = plural(int64(alerts-told), "alert")
 		}
+		d.say.adds("%s, %s", plural(int64(n), "record"), became)
+		told = alerts
 	}
 	return nil
 }
@@ -93,22 +96,26 @@ func (d *demo) moments(records []traffic.Record) []time.Time {
 // sum says what was counted.
 func (d *demo) sum() {
 	c := d.sub.counted()
-	byRule := map[string]int{}
+	alerts := map[string]int{}
 	for _, a := range c.alerts {
-		byRule[a.category]++
+		if a.status == alert.Closed {
+			alerts[a.status]++
+		} else {
+			alerts[a.category]++
+		}
 	}
-	var alerts []string
-	for _, category := range []string{"new_terms", "allowlist"} {
-		alerts = append(alerts, fmt.Sprintf("%s %s", category, grouped(int64(byRule[category]))))
+	of := fmt.Sprintf("new terms %d, allowlist %d", alerts["new_terms"], alerts["allowlist"])
+	if n := alerts[alert.Closed]; n > 0 {
+		of += fmt.Sprintf("; and %s when a window closed", plural(int64(n), "update"))
 	}
 	d.say.line("\nwhat a subscriber counted")
 	number := func(n int) string { return grouped(int64(n)) }
 	d.say.row("records", number(c.records), "read from the source topics, one a message")
 	d.say.row("candidates", number(c.candidates), "anonymous access, combined by address within a transaction")
 	d.say.row("findings", number(c.findings), "new addresses, and requests from outside the allowlist, combined by bucket")
-	d.say.row("alerts", number(len(c.alerts)), strings.Join(alerts, ", "))
+	d.say.row("alerts", number(len(c.alerts)-alerts[alert.Closed]), of)
 	d.say.row("suppressed", number(c.suppressed), "over the cap of a rule")
-	d.say.row("dead letters", number(c.dead), "")
+	d.say.row("dead letters", number(c.dead), "input that could not be read")
 	if c.aborted > 0 {
 		d.say.row("aborted", number(c.aborted), "records of transactions that died with a worker: on the broker, never shown")
 	}

@@ -17,7 +17,7 @@ type teller struct {
 	w     io.Writer
 	began time.Time // of the traffic
 	brief bool      // an alert is a line, and only a few are shown
-	room  int       // for brief alerts, until more is called
+	room  int       // for brief alerts
 	kept  int       // brief alerts not shown since
 
 	strong, warn, good, faint, plain string
@@ -36,6 +36,13 @@ func newTeller(w io.Writer) *teller {
 		}
 	}
 	return t
+}
+
+// begin sets the clock to zero.
+func (t *teller) begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.began = time.Now()
 }
 
 // line writes a line as it is.
@@ -75,20 +82,27 @@ func (t *teller) alert(a seenAlert) {
 		return
 	}
 	severity := map[int]string{21: "low", 47: "medium", 73: "high", 99: "critical"}[a.severity]
-	fmt.Fprintf(t.w, "%s%sALERT%s  %s  %s  %s(%d ms)%s\n", margin, t.warn, t.plain, severity, a.title, t.faint, a.delay.Milliseconds(), t.plain)
+	fmt.Fprintf(t.w, "%s%sALERT%s  %s  %s  %safter %d ms%s\n", margin, t.warn, t.plain, severity, a.title, t.faint, a.delay.Milliseconds(), t.plain)
 	for _, text := range wrap(a.reason, tellerWidth-tellerMargin-7) {
 		fmt.Fprintf(t.w, "%s       %s\n", margin, text)
 	}
 }
 
-// more makes room for the next few brief alerts, and says how many had none.
-func (t *teller) more(room int) {
+// show makes room for the next few brief alerts.
+func (t *teller) show(few int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.room = few
+}
+
+// pause shows no more of the brief alerts, and says how many had no room.
+func (t *teller) pause() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.kept > 0 {
 		fmt.Fprintf(t.w, "%*s%s... and %s more%s\n", tellerMargin, "", t.faint, grouped(int64(t.kept)), t.plain)
 	}
-	t.room, t.kept = room, 0
+	t.room, t.kept = 0, 0
 }
 
 // row writes a number and what it means, below others.
@@ -124,11 +138,4 @@ func wrap(text string, width int) (lines []string) {
 		line += word
 	}
 	return append(lines, line)
-}
-
-// begin sets the clock to zero.
-func (t *teller) begin() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.began = time.Now()
 }

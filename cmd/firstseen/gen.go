@@ -207,6 +207,6 @@ func (s *genSummary) print(w io.Writer) {
 	for _, a := range s.model.Alerts {
 		alerts[a.Rule]++
 	}
-	fmt.Fprintf(w, "%s match a built-in rule; where nothing was seen before, and without a cap, they make %s new-terms and %s allowlist alerts\n",
+	fmt.Fprintf(w, "%s match a built-in rule: %s new-terms and %s allowlist alerts, if nothing was seen before and no cap is reached\n",
 		grouped(s.matches), grouped(alerts[traffic.NewTermsRule]), grouped(alerts[traffic.AllowlistRule]))
 }

@@ -47,6 +47,9 @@ func (l *linter) config(file string) (checked int) {
 		l.fail(err)
 		return 0
 	}
+	for _, w := range cfg.Warnings() {
+		l.warn(rules.Warning{File: file, Message: w})
+	}
 	return l.rules(rules.LoadOptions{Paths: cfg.Rules.Paths, NoBuiltin: !cfg.Rules.Builtin, Strict: cfg.Strict, Set: cfg.Rules.Set, Overrides: cfg.Rules.Overrides})
 }
 
@@ -58,13 +61,18 @@ func (l *linter) rules(o rules.LoadOptions) (checked int) {
 		return 0
 	}
 	for _, w := range append(warnings, rules.Lint(set)...) {
-		w.Message = "warning: " + w.Message
-		if text := w.String(); !l.warned[text] {
-			l.warned[text] = true
-			fmt.Fprintln(l.stdout, text)
-		}
+		l.warn(w)
 	}
 	return len(set.Rules())
+}
+
+// warn prints a warning, once.
+func (l *linter) warn(w rules.Warning) {
+	w.Message = "warning: " + w.Message
+	if text := w.String(); !l.warned[text] {
+		l.warned[text] = true
+		fmt.Fprintln(l.stdout, text)
+	}
 }
 
 // fail prints an error, which is a list of problems where somebody has looked at every line.

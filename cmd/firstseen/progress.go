@@ -22,14 +22,20 @@ type progress struct {
 
 // newProgress returns a bar if w is a terminal.
 func newProgress(w io.Writer, total int64) *progress {
-	f, ok := w.(*os.File)
-	if !ok {
-		return nil
-	}
-	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+	if !terminal(w) {
 		return nil
 	}
 	return &progress{w: w, clock: time.Now, total: total, began: time.Now()}
+}
+
+// terminal says whether w is one. The null device passes for one, which does no harm.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // add says that n more bytes have been read, and how many alerts there are. It draws ten times a second at most.
@@ -64,10 +70,10 @@ func (p *progress) line(passed time.Duration, alerts int64) string {
 		size(p.done), size(p.total), size(int64(rate)), plural(alerts, "alert"), left)
 }
 
-// clear takes the bar away, until it is drawn again.
+// clear takes the bar away, until the next add.
 func (p *progress) clear() {
 	if p != nil && p.shown {
-		p.shown = false
+		p.shown, p.drawn = false, time.Time{}
 		fmt.Fprint(p.w, "\r\x1b[K")
 	}
 }

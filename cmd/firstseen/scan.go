@@ -165,10 +165,10 @@ func (s *scan) read(in input, stdin io.Reader) error {
 
 // pause is called before more is read, which may take its time: what has been found by now is written.
 func (s *scan) pause(got int) error {
-	s.bar.add(got, s.alerts.n)
 	if err := s.alerts.flush(); err != nil {
 		return err
 	}
+	s.bar.add(got, s.alerts.n)
 	return s.ctx.Err()
 }
 

@@ -81,7 +81,10 @@ func (s *scan) openOutputs(stdout io.Writer, inputs []input) (err error) {
 	if s.DLQ != "" && filepath.Clean(s.DLQ) == filepath.Clean(s.Suppressed) {
 		return fmt.Errorf("scan: --dlq and --suppressed are the same file, %s", s.DLQ)
 	}
-	s.alerts = &lines{name: "standard output", w: bufio.NewWriterSize(clearing{stdout, s.bar}, 64<<10)}
+	if terminal(stdout) {
+		stdout = clearing{stdout, s.bar}
+	}
+	s.alerts = &lines{name: "standard output", w: bufio.NewWriterSize(stdout, 64<<10)}
 	s.dead.counts = map[schemas.Reason]int64{}
 	if s.DLQ != "" {
 		if s.dead.to, err = createLines(s.DLQ); err != nil {
@@ -119,7 +122,7 @@ func (s *scan) close() error {
 	return err
 }
 
-// clearing takes the progress bar away before it writes: both may be on one terminal.
+// clearing takes the progress bar away before it writes to the same terminal.
 type clearing struct {
 	w   io.Writer
 	bar *progress

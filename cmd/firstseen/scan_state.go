@@ -78,7 +78,7 @@ func (m *memory) String() string {
 	if m.from.ChangelogNext == 0 {
 		return fmt.Sprintf("state %s: new, nothing is known", m.dir)
 	}
-	s := fmt.Sprintf("state %s: %s terms and %s windows known after %s runs", m.dir, grouped(int64(m.terms)), grouped(int64(m.windows)), grouped(m.from.ChangelogNext))
+	s := fmt.Sprintf("state %s: %s and %s known after %s", m.dir, plural(int64(m.terms), "term"), plural(int64(m.windows), "window"), plural(m.from.ChangelogNext, "run"))
 	if m.from.InputTimestamp != wire.NoTime {
 		s += ", recorded since " + time.UnixMilli(m.from.InputTimestamp).UTC().Format(time.RFC3339)
 	}

@@ -14,9 +14,10 @@ import (
 func (s *scan) summary(w io.Writer, files int, took time.Duration) {
 	c := s.pipeline.Counts()
 	st := c.Ingest.Stats
-	seconds := max(took.Seconds(), 1e-3)
-	fmt.Fprintf(w, "%s records in %s and %s, %.1f s: %s records and %s a second\n", grouped(int64(st.Records)), plural(int64(files), "file"), size(st.Bytes),
-		seconds, grouped(int64(float64(st.Records)/seconds)), size(int64(float64(st.Bytes)/seconds)))
+	took = max(took.Round(time.Millisecond), time.Millisecond)
+	rate := func(n int64) int64 { return int64(float64(n) / took.Seconds()) }
+	fmt.Fprintf(w, "%s in %s and %s, %s: %s and %s a second\n", plural(int64(st.Records), "record"), plural(int64(files), "file"), size(st.Bytes),
+		took, plural(rate(int64(st.Records)), "record"), size(rate(st.Bytes)))
 	fmt.Fprintf(w, "  events      %s, of which %s matched a rule\n", grouped(int64(st.Events)), grouped(c.Ingest.Matches))
 	fmt.Fprintf(w, "  filtered    %s\n", grouped(int64(st.Filtered)))
 	fmt.Fprintf(w, "  skipped     %s\n", grouped(int64(st.Skipped)))

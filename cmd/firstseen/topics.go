@@ -129,7 +129,7 @@ func connect(a *app, f *configFlags) (*config.Config, *kadm.Client, func(), erro
 	if err != nil {
 		return nil, nil, nil, usage(err)
 	}
-	cl, err := kgo.NewClient(opts...)
+	cl, err := kgo.NewClient(append(opts, kgo.MetadataMinAge(processor.MetadataAge))...)
 	if err != nil {
 		return nil, nil, nil, usage(err)
 	}

@@ -3,6 +3,7 @@ package stage
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -53,14 +54,16 @@ func TestCombinedRecordsAreCut(t *testing.T) {
 		f := newFindings(limit)
 		head := wire.Finding{Ruleset: make([]byte, 32), Rule: "rule", Group: "group", Policy: wire.Policy{Period: 60, Threshold: 1}}
 		texts := rapid.Map(rapid.IntRange(0, 200), func(n int) string { return strings.Repeat("x", n) })
+		now := int64(0)
 		for range rapid.IntRange(1, 300).Draw(t, "matches") {
+			now += rapid.SampledFrom([]int64{0, 0, 0, 0, 1}).Draw(t, "later")
 			e := wire.Entry{Match: wire.Match{
-				Time: rapid.Int64Range(-1<<50, 1<<50).Draw(t, "time"), EventID: texts.Draw(t, "id"), Title: texts.Draw(t, "title"),
+				Time: now * 1000, EventID: texts.Draw(t, "id"), Title: texts.Draw(t, "title"),
 				Origin:   wire.Origin{Topic: texts.Draw(t, "topic"), Partition: 1 << 30, Offset: 1 << 62, Index: 1 << 30, Line: 1 << 62},
 				Evidence: []byte(texts.Draw(t, "evidence")), Flags: 1 << 30,
 			}}
 			e.PreviousSeen, e.History, e.HistoryStart, e.Folded = wire.NoTime, wire.NoTime, wire.NoTime, 1<<62
-			value := []byte(texts.Draw(t, "value"))
+			value := fmt.Appendf(nil, "%d%s", rapid.Uint32().Draw(t, "value"), strings.Repeat("x", 200))
 			for {
 				fd, where := f.at(&head, false, e.Match.Time/1000, 0)
 				if where == folded {

@@ -34,7 +34,7 @@ type finding struct {
 	wire.Finding
 	seq    int   // its place among all records of the transaction
 	latest int64 // second of its latest entry
-	size   int   // upper bound of the encoded bytes
+	size   int   // upper bound of the encoded bytes; negative: the record has been cut
 	counts int   // those of the last entry's counters, of size
 }
 
@@ -48,11 +48,6 @@ const (
 )
 
 func newFindings(limit int) findings { return findings{limit: limit, open: map[string]int{}} }
-
-// folds says whether a rule's matches may be folded.
-func folds(p *wire.Policy, terms bool) bool {
-	return !terms && p.Period > 0 && p.CapCount == 0 && p.Threshold <= 1
-}
 
 // at returns the open record for a match like h at second t, and where in it the match goes. A record that does not
 // exist yet is begun, with seq. The record is valid until the next call.
@@ -71,15 +66,15 @@ func (f *findings) at(h *wire.Finding, terms bool, t int64, seq int) (*finding, 
 	switch {
 	case later || terms || h.Policy.Period == 0 || h.Policy.CapCount > 0:
 		return fd, alerting
-	case folds(&h.Policy, terms):
-		return fd, folded
+	case h.Policy.Threshold > 1:
+		return fd, listed
 	}
-	return fd, listed
+	return fd, folded
 }
 
 // takes says whether a match with this head may be part of the record.
 func (fd *finding) takes(h *wire.Finding) bool {
-	return fd.Group == h.Group && fd.Policy == h.Policy && bytes.Equal(fd.Ruleset, h.Ruleset)
+	return fd.size >= 0 && fd.Group == h.Group && fd.Policy == h.Policy && bytes.Equal(fd.Ruleset, h.Ruleset)
 }
 
 // begin adds an empty record, in memory of an earlier transaction where there is some.

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -245,5 +246,108 @@ func TestFormats(t *testing.T) {
 		if !strings.Contains(headers, "[firstseen-format "+string(format)+"]") || !strings.Contains(headers, "["+suppressed+" shadow]") || outputs[i].To != Suppressed {
 			t.Errorf("%s: to %s with %s", format, outputs[i].To, headers)
 		}
+	}
+}
+
+// entryAt is a match at a second.
+func entryAt(second int64) wire.Entry {
+	return wire.Entry{Match: wire.Match{Time: second * 1000, EventID: fmt.Sprint("at ", second)}}
+}
+
+// A window and a cap keep the policy they were opened with, whatever the findings say that join them.
+func TestPolicyOfTheWindowCounts(t *testing.T) {
+	b := newBench(t)
+	f := &wire.Finding{Rule: "rule", Group: "g", Policy: wire.Policy{Period: 60, Threshold: 2, Shadow: true}, Entries: []wire.Entry{entryAt(0)}}
+	b.record(f, 0)
+	f.Policy, f.Entries = wire.Policy{Period: 10, Threshold: 1}, []wire.Entry{entryAt(30)}
+	if got := b.record(f, 0); len(got) != 1 || got[0].to != Suppressed || got[0].header != inShadow {
+		t.Errorf("the second match of a window in shadow mode made %v", got)
+	}
+	f.Entries = []wire.Entry{entryAt(61), entryAt(72)}
+	if got := b.record(f, 0); len(got) != 2 || got[0].to != Alerts || got[1].to != Alerts {
+		t.Errorf("windows of 10 seconds without a threshold made %v", got)
+	}
+	f = &wire.Finding{Rule: "capped", Group: "g", Policy: wire.Policy{Threshold: 1, CapCount: 1, CapPer: 60}, Entries: []wire.Entry{entryAt(0)}}
+	b.record(f, 0)
+	f.Policy.CapCount, f.Entries = 9, []wire.Entry{entryAt(1)}
+	if got := b.record(f, 0); len(got) != 2 || got[0].header != overCap {
+		t.Errorf("the second alert of a cap of 1 made %v", got)
+	}
+}
+
+// Windows and caps are swept like terms, with their length as the history; a shorter one does not lower the deadline.
+func TestWindowsAreSwept(t *testing.T) {
+	b := newBench(t)
+	const period, per = 2 * 86_400, 3 * 86_400 // seconds
+	f := &wire.Finding{Rule: "rule", Group: "g", State: wire.StateID{7}, Entries: []wire.Entry{entryAt(0)},
+		Policy: wire.Policy{Period: period, Threshold: 1, CapCount: 1, CapPer: per}}
+	record := func(clock int64) {
+		value, _ := wire.AppendFinding(nil, f)
+		if _, err := b.group.Record(b.view, clock, nil, value, 0, texts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweepAt := func(key []byte) int64 {
+		value, _, _ := b.view.Get(nil, key)
+		at, _ := wire.SweepAt(value)
+		return at
+	}
+	record(5)
+	f.Policy.Period, f.Policy.CapPer, f.Entries[0] = 60, 60, entryAt(30*86_400)
+	record(6)
+	if got := sweepAt(WindowKey(nil, f.State, f.Group)); got != 5+2*period*1000 {
+		t.Errorf("the window is swept at %d", got)
+	}
+	if got := sweepAt(CapKey(nil, f.State)); got != 5+2*per*1000 {
+		t.Errorf("the cap is swept at %d", got)
+	}
+}
+
+func TestAppendTimesOnlyRise(t *testing.T) {
+	b := newBench(t)
+	b.record(nil, 1000)
+	b.record(nil, 500)
+	if got := b.group.Timestamp(); got != 1000 {
+		t.Errorf("highest append time is %d", got)
+	}
+}
+
+// A threshold reached by a late match: the alert's time is that match's, its last match too; the update says when the
+// last one really was. The numbers of the first alert do not depend on what was folded into its entry.
+func TestTimesOfAnAlert(t *testing.T) {
+	b := newBench(t)
+	document := func(f *wire.Finding) (times [5]string, summary bool) {
+		t.Helper()
+		got := b.record(f, 0)
+		if len(got) == 0 {
+			t.Fatal("no alert")
+		}
+		var doc map[string]any
+		if err := json.Unmarshal([]byte(got[0].value), &doc); err != nil {
+			t.Fatal(err)
+		}
+		event, own := doc["event"].(map[string]any), doc["firstseen"].(map[string]any)
+		times = [5]string{doc["@timestamp"].(string), event["start"].(string), event["end"].(string)}
+		if at, ok := own["group"].(map[string]any)["threshold_reached"]; ok {
+			times[3] = at.(string)
+		}
+		times[4] = fmt.Sprint(own["alert"].(map[string]any)["count"])
+		return times, own["summary"] != nil
+	}
+	key := []wire.Counter{{Attribute: "key", Value: "k", Count: 1}}
+	f := &wire.Finding{Rule: "rule", Group: "g", Policy: wire.Policy{Period: 60, Threshold: 2}, Entries: []wire.Entry{entryAt(30), entryAt(20)}}
+	f.Entries[0].Counters = key
+	const first, second, last = "1970-01-01T00:00:30.000Z", "1970-01-01T00:00:20.000Z", "1970-01-01T00:00:40.000Z"
+	if got, summary := document(f); got != [5]string{second, first, second, second, "2"} || !summary {
+		t.Errorf("open: %v, with a summary: %v", got, summary)
+	}
+	f.Entries = []wire.Entry{entryAt(40), entryAt(100)} // 100 opens the next window
+	if got, summary := document(f); got != [5]string{second, first, last, second, "3"} || !summary {
+		t.Errorf("closed: %v, with a summary: %v", got, summary)
+	}
+	f = &wire.Finding{Rule: "folding", Group: "folding", Policy: wire.Policy{Period: 60, Threshold: 1}, Entries: []wire.Entry{entryAt(30)}}
+	f.Entries[0].Counters, f.Entries[0].Folded = key, 5
+	if got, summary := document(f); got != [5]string{first, first, first, "", "1"} || summary {
+		t.Errorf("without a threshold: %v, with a summary: %v", got, summary)
 	}
 }

@@ -25,6 +25,7 @@ func (a *Alert) AppendECS(dst []byte) []byte { return a.ecs(dst, MaxBytes) }
 // ecs is AppendECS with another bound.
 func (a *Alert) ecs(dst []byte, most int) []byte {
 	d := newDocument(most - 2 - flagRoom)
+	d.json, d.values = make([]byte, 0, 4096), make([]value, 0, 112)
 	r, e := a.rule(), a.event()
 	a.addEvent(d, r, e)
 	addRule(d, r)
@@ -34,7 +35,7 @@ func (a *Alert) ecs(dst []byte, most int) []byte {
 	d.texts("related.ip", e.ips())
 	d.texts("tags", r.Tags)
 	if r.Panther {
-		d.object("firstseen.alert_context", a.context(e))
+		a.addContext(d, e) // at the top level, where Panther's users look for them
 	}
 	addEvidence(d, e)
 	a.addSummary(d)
@@ -140,7 +141,7 @@ func (a *Alert) addFirstseen(d *document, r *Rule) {
 	d.text("firstseen.allowlist.networks_version", r.NetworksVersion)
 	if g := a.Group; g != nil {
 		d.texts("firstseen.group.by", g.By)
-		d.text("firstseen.group.key", g.Key)
+		d.text("firstseen.group.key", groupKey(g.Key))
 		d.time("firstseen.group.window_start", g.Start)
 		d.time("firstseen.group.window_end", g.End)
 		d.number("firstseen.group.threshold", max(1, g.Threshold))
@@ -162,6 +163,15 @@ func (a *Alert) addFirstseen(d *document, r *Rule) {
 	if a.Match != nil {
 		addOrigin(d, a.Match)
 	}
+}
+
+// groupKey returns what a group is told by, without the rule's id: the title, or the values of its fields.
+func groupKey(key string) string {
+	_, values, ok := strings.Cut(key, "\x00")
+	if !ok {
+		return key
+	}
+	return strings.ReplaceAll(values, "\x00", ", ")
 }
 
 // eventTime returns the time of the event shown.

@@ -18,7 +18,8 @@ func (a *Alert) AppendPanther(dst []byte) []byte {
 	d.text("alertId", a.ID.String())
 	d.always("version", r.Version, MaxText)
 	d.texts("tags", r.Tags)
-	context := a.context(e)
+	context := newDocument(MaxBytes / 2)
+	a.addContext(context, e)
 	context.text("reason", a.Reason())
 	context.number("count", a.Count)
 	d.object("alertContext", context)
@@ -27,10 +28,9 @@ func (a *Alert) AppendPanther(dst []byte) []byte {
 	return d.appendTo(dst)
 }
 
-// context returns Panther's alert context for AWS, filled from CloudTrail or from the access log. Panther's own leaves
+// addContext adds Panther's alert context for AWS, filled from CloudTrail or from the access log. Panther's own leaves
 // placeholders for the latter. Source: aws_rule_context in panther-analysis, and the bucket.
-func (a *Alert) context(e event) *document {
-	d := newDocument(MaxBytes / 2)
+func (a *Alert) addContext(d *document, e event) {
 	put := func(name, value string) { d.always(name, value, MaxText) }
 	bucket, _ := e.object()
 	put("bucket", bucket)
@@ -43,12 +43,11 @@ func (a *Alert) context(e event) *document {
 	kind := e.get("aws.cloudtrail.user_identity.type")
 	if kind == "" {
 		put("userIdentity", e.first("aws.s3access.requester", "client.user.id"))
-		return d
+		return
 	}
 	d.text("userIdentity.type", kind)
 	d.text("userIdentity.principalId", e.get("user.id"))
 	d.text("userIdentity.arn", e.get("aws.cloudtrail.user_identity.arn"))
 	d.text("userIdentity.accountId", e.get("cloud.account.id"))
 	d.text("userIdentity.userName", e.get("user.name"))
-	return d
 }

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The three tests that Panther's rule came with, and our own, from the files that are built in.
+func TestTestBuiltin(t *testing.T) {
+	for _, args := range [][]string{{"test"}, {"test", "--strict"}} {
+		e := execute(t, nil, args...)
+		if e.code != exitOK || !strings.HasSuffix(e.stdout, "\n8 passed, 0 failed\n") {
+			t.Errorf("%v: exit code %d\n%s%s", args, e.code, e.stdout, e.stderr)
+		}
+		for _, name := range []string{"Access From Approved IP", "Access From Unapproved IP", "Access From IPv6"} {
+			if !strings.Contains(e.stdout, "PASS  AWS.S3.ServerAccess.IPWhitelist/"+name+"\n") {
+				t.Errorf("%v: %s did not pass:\n%s", args, name, e.stdout)
+			}
+		}
+	}
+}
+
+const testedRule = `id: acme.reads
+name: Reads of the payroll
+version: 1
+dataset: aws.s3access
+mode: off
+query: 'bucket: "payroll"'
+dedup: {by: [remoteip], period: 10m}
+threshold: 2
+title: "{remoteip} reads"
+severity: low
+tests:
+  - {Name: payroll, ExpectedResult: true, Log: {remoteip: 192.0.2.1, bucket: payroll}}
+  - {Name: other, ExpectedResult: true, Log: {remoteip: 192.0.2.1, bucket: logs}}
+  - {Name: none, ExpectedResult: false, Log: {remoteip: 192.0.2.1, bucket: payroll}}
+  - {Name: no record, ExpectedResult: false, Log: nonsense}
+  - name: the second alerts
+    log: {remoteip: 192.0.2.1, bucket: payroll}
+    events: [{at: "2026-01-31T10:00:00Z"}, {after: 1m}, {after: 1m}, {after: 20m}]
+    alerts: [{event: 2, title: 192.0.2.1 reads, count: 2}]
+  - name: and the window closes
+    log: {remoteip: 192.0.2.1, bucket: payroll}
+    events: [{at: "2026-01-31T10:00:00Z"}, {after: 1m}, {after: 1m}, {after: 20m}]
+    alerts: [{event: 2}, {event: 4, kind: closed, count: 3}]
+  - name: wrong
+    log: {remoteip: 192.0.2.1, bucket: payroll}
+    events: [{at: "2026-01-31T10:00:00Z"}, {after: 1m}]
+    alerts: [{event: 1, title: someone reads}]
+  - name: no record either
+    events: [{at: "2026-01-31T10:00:00Z", log: nonsense}]
+    alerts: []
+`
+
+// A rule is tested in whatever mode it is; a failure says what was expected and what came.
+func TestTestFailures(t *testing.T) {
+	file := write(t, "rule.yaml", testedRule)
+	e := execute(t, nil, "test", file)
+	const want = `PASS  acme.reads/payroll
+FAIL  acme.reads/other
+      want a match, got none
+FAIL  acme.reads/none
+      want no match, got one
+FAIL  acme.reads/no record
+      unknown_shape: neither JSON nor an S3 access log line
+PASS  acme.reads/the second alerts
+PASS  acme.reads/and the window closes
+FAIL  acme.reads/wrong
+      missing: event 1 makes an alert, open, title "someone reads"
+      not expected: event 2 makes an alert, open, title "192.0.2.1 reads", count 2
+FAIL  acme.reads/no record either
+      event 1: unknown_shape: neither JSON nor an S3 access log line
+3 passed, 5 failed
+`
+	if e.code != exitFindings || e.stdout != want {
+		t.Errorf("exit code %d, got\n%s%swant\n%s", e.code, e.stdout, e.stderr, want)
+	}
+	e = execute(t, nil, "test", "--run", "alerts|closes|payroll$", file)
+	if e.code != exitOK || !strings.HasSuffix(e.stdout, "\n3 passed, 0 failed\n") {
+		t.Errorf("--run: exit code %d\n%s", e.code, e.stdout)
+	}
+}
+
+func TestTestReports(t *testing.T) {
+	report := filepath.Join(t.TempDir(), "junit.xml")
+	e := execute(t, nil, "test", "--json", "--junit", report, write(t, "rule.yaml", testedRule))
+	var results struct {
+		Passed, Failed int
+		Tests          []testResult
+	}
+	if err := json.Unmarshal([]byte(e.stdout), &results); err != nil || e.code != exitFindings {
+		t.Fatalf("exit code %d, %v in\n%s", e.code, err, e.stdout)
+	}
+	if results.Passed != 3 || results.Failed != 5 || len(results.Tests) != 8 || results.Tests[6].Kind != "scenario" || results.Tests[6].Failure == "" {
+		t.Errorf("JSON: %+v", results)
+	}
+	content, err := os.ReadFile(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var suites junitSuites
+	if err := xml.Unmarshal(content, &suites); err != nil {
+		t.Fatal(err)
+	}
+	if s := suites.Suites; suites.Tests != 8 || suites.Failures != 5 || len(s) != 1 || s[0].Name != "acme.reads" || len(s[0].Cases) != 8 ||
+		s[0].Cases[0].Failure != nil || s[0].Cases[1].Failure.Message != "want a match, got none" {
+		t.Errorf("JUnit:\n%s", content)
+	}
+}
+
+// What checks nothing must not look like success.
+func TestTestWithoutTests(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{write(t, "rule.yaml", strings.Split(testedRule, "tests:")[0])}, "no test to run among 1 rule"},
+		{[]string{"--run", "no such test"}, "no test to run among 2 rules"},
+		{[]string{"--run", "("}, "--run"},
+		{[]string{"missing.yaml"}, "missing.yaml"},
+		{[]string{write(t, "rule.yaml", "id: x\nnam: y\n")}, `rule.yaml:2:1: unknown key "nam"`},
+	} {
+		if e := execute(t, nil, append([]string{"test"}, c.args...)...); e.code != exitUsage || !strings.Contains(e.stderr, c.says) {
+			t.Errorf("test %v: exit code %d, %s", c.args, e.code, e.stderr)
+		}
+	}
+}

@@ -1,0 +1,6 @@
+package processor
+
+import "testing"
+
+func TestBadInput(t *testing.T)          { badInput(t, embedded(t)) }
+func TestMessageAtTheLimit(t *testing.T) { atTheLimit(t, embedded(t)) }
