@@ -130,9 +130,9 @@ func TestDamageAnywhere(t *testing.T) {
 			damaged := []byte(bad)
 			damaged[i] = c
 			value := `{"Records":[` + from("192.0.2.1") + "," + string(damaged) + "," + from("192.0.2.3") + "," + from("192.0.2.4") + `]}`
-			c := &collector{layout: layout, names: []string{"source.address"}}
-			d.Decode(Message{Value: []byte(value), Timestamp: now}, c)
-			text := strings.Join(c.lines, "\n")
+			sink := &collector{layout: layout, names: []string{"source.address"}}
+			d.Decode(Message{Value: []byte(value), Timestamp: now}, sink)
+			text := strings.Join(sink.lines, "\n")
 			for _, address := range []string{"192.0.2.1", "192.0.2.3", "192.0.2.4"} {
 				if !strings.Contains(text, "aws.cloudtrail "+address) {
 					t.Fatalf("byte %d as %q: %s is missing:\n%s", i, c, address, text)

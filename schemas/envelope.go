@@ -43,7 +43,10 @@ func (d *Decoder) line(data []byte, i, level int) (next int) {
 	if d.cut != "" && end == len(data) {
 		return d.remains(data, i, end, d.cut)
 	}
-	line := bytes.TrimRight(data[i:end], " \t\r")
+	line := data[i:end]
+	for len(line) > 0 && line[len(line)-1] <= ' ' {
+		line = line[:len(line)-1]
+	}
 	switch {
 	case string(line) == "null": // a tombstone, as Kafka Connect writes it
 		d.skip()

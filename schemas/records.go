@@ -192,9 +192,12 @@ func isObject(b []byte) bool {
 		if n < 0 {
 			return false
 		}
-		level += bytes.Count(b[i:i+n], opening) - 1
-		if i += n + 1; level <= 0 {
-			return i == len(b)
+		level += bytes.Count(b[i:i+n], opening)
+		for i += n; i < len(b) && b[i] == '}'; {
+			i++
+			if level--; level <= 0 {
+				return i == len(b)
+			}
 		}
 	}
 }

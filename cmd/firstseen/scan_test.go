@@ -282,6 +282,27 @@ func TestScanExitCodes(t *testing.T) {
 	}
 }
 
+// What an option changes shows in the alerts.
+func TestScanOptions(t *testing.T) {
+	trail, mapped := write(t, "trail", anonymous("192.0.2.1")), write(t, "log", accessLine("::ffff:10.0.0.1", "31/Jan/2026:10:00:00 +0000", "x"))
+	for _, c := range []struct {
+		args []string
+		want int
+	}{
+		{[]string{mapped}, 0},
+		{[]string{"--strict", mapped}, 1}, // an IPv4-mapped address stays IPv6, and so is in no network
+		{[]string{"--set=AWS.S3.ServerAccess.IPWhitelist.allowlist.networks=[192.0.2.0/24]", mapped}, 1},
+		{[]string{"--format=cloudtrail", trail}, 1},
+		{[]string{"--format=s3access", trail}, 0},
+		{[]string{"--rules", write(t, "rule.yaml", goodRule), mapped}, 1},
+		{[]string{"--rules", write(t, "rule.yaml", goodRule), "--no-builtin", trail, mapped}, 1},
+	} {
+		if got := scanned(t, c.args...); len(got) != c.want {
+			t.Errorf("%v: %d alerts, want %d", c.args, len(got), c.want)
+		}
+	}
+}
+
 // Alerts over a cap and those of a rule in shadow mode are counted, and kept if that is asked for.
 func TestScanSuppressed(t *testing.T) {
 	const rule = "--set=aws-s3-unauthenticated-bucket-access-by-rare-source."

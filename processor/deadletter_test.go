@@ -1,0 +1,147 @@
+package processor
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"firstseen/devbroker"
+	"firstseen/processor/stage"
+	"firstseen/rules"
+	"firstseen/traffic"
+)
+
+// rejectedOutput has a broker refuse what comes of one message among many, at each stage in turn: that message alone is
+// a dead letter, and all others count exactly once.
+func rejectedOutput(t *testing.T, brokers string) {
+	for _, test := range []struct {
+		stage         Stage
+		input, output string
+	}{
+		{StageIngest, "-cloudtrail", ".candidates"}, {StageDetect, ".candidates", ".findings"}, {StageGroup, ".findings", ".alerts"},
+	} {
+		t.Run(string(test.stage), func(t *testing.T) {
+			c, app := newTestCluster(t, brokers), newApp()
+			c.createSources(app, 1, nil)
+			set, dir := mustLoad(t, rules.LoadOptions{Set: noCap}), filepath.Join(t.TempDir(), "state")
+			in := c.start(testConfig(brokers, app, "one", dir, set))
+			in.awaitReady(c)
+			c.alter(app+test.output, "max.message.bytes", "4500")
+			const addresses, fat = 40, 23
+			var records []*kgo.Record
+			for n := range 2 * addresses {
+				value := anonymous(fmt.Sprintf("198.51.100.%d", n%addresses), day0.Add(time.Duration(n)*time.Second))
+				if n == fat {
+					value = fatten(value)
+				}
+				if n%addresses != fat || n == fat {
+					records = append(records, &kgo.Record{Topic: app + "-cloudtrail", Value: []byte(value)})
+				}
+			}
+			if err := c.cl.ProduceSync(context.Background(), records...).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			c.awaitDrained(app, 30*time.Second)
+			in.stop()
+
+			alerts, terms := c.alerts(app), readStates(t, []string{dir}, 4).terms
+			for n := range addresses {
+				address := fmt.Sprintf("198.51.100.%d", n)
+				_, alerted := alerts[address]
+				term := terms[string(stage.TermKey(nil, set.Rule(traffic.NewTermsRule).State(), []string{address}))]
+				want := int64(2)
+				if n == fat {
+					want = 0
+					if test.stage == StageGroup {
+						want = 1 // detect has seen it, only its alert could not be written
+					}
+				}
+				if alerted != (n != fat) || term.Count != want {
+					t.Errorf("%s: alert %v, counted %d times, want %d", address, alerted, term.Count, want)
+				}
+			}
+			dead := c.read(app + ".dlq")
+			if len(dead) != 1 {
+				t.Fatalf("%d dead letters, want that of the fat record alone", len(dead))
+			}
+			d := dead[0]
+			if headerOf(d, "dlq-reason") != "rejected_output" || headerOf(d, "dlq-stage") != string(test.stage) || headerOf(d, "dlq-topic") != app+test.input ||
+				headerOf(d, "dlq-index") != "-1" || !strings.Contains(headerOf(d, "dlq-detail"), "MESSAGE_TOO_LARGE") {
+				t.Errorf("dead letter %v", d.Headers)
+			}
+			if !strings.Contains(string(d.Value), "198.51.100.23") {
+				t.Errorf("dead letter of %q", d.Value)
+			}
+		})
+	}
+}
+
+// fatten makes of a record one whose evidence no compression brings below 4 KiB.
+func fatten(record string) string {
+	for _, field := range []string{`curl/8.7.1`, `"key":"a`, `"bucketName":"acme-data`, `"eventType":"AwsApiCall`} {
+		record = strings.Replace(record, field, field+hex.EncodeToString([]byte(noise(1000)))[:1000], 1)
+	}
+	return strings.Replace(record, `"principalId"`, `"arn":"`+hex.EncodeToString([]byte(noise(2000)))[2000:3000]+`","principalId"`, 1)
+}
+
+func (c *cluster) alter(topic, key, value string) {
+	c.t.Helper()
+	if _, err := c.adm.AlterTopicConfigs(context.Background(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: key, Value: &value}}, topic); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// TestOutage cuts every connection for a while in the middle of a load. The worker waits and goes on: nothing is lost,
+// nothing comes twice, and nothing is a dead letter.
+func TestOutage(t *testing.T) {
+	b, err := devbroker.Start(devbroker.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	c, app := newTestCluster(t, b.Addr()), newApp()
+	c.createSources(app, 3, nil)
+	set, dir := mustLoad(t, rules.LoadOptions{Set: noCap}), filepath.Join(t.TempDir(), "state")
+	inputs, model := load(t, app, 11, 3000, 3)
+	in := c.start(testConfig(b.Addr(), app, "one", dir, set))
+	in.awaitReady(c)
+	if err := produce(c.cl, inputs[:1000], 0); err != nil {
+		t.Fatal(err)
+	}
+	c.await("the load is under way", 10*time.Second, func() bool { return in.counted("alerts_total") > 0 })
+	var refused atomic.Int64
+	over := make(chan struct{})
+	b.Cluster.Control(func(kmsg.Request) (kmsg.Response, error, bool) {
+		if refused.Add(1) == 100 {
+			b.Cluster.DropControl()
+			close(over)
+		} else {
+			b.Cluster.KeepControl()
+		}
+		return nil, errors.New("the network is down"), true
+	})
+	began := time.Now()
+	if err := produce(c.cl, inputs[1000:], 0); err != nil {
+		t.Fatal(err)
+	}
+	<-over
+	t.Logf("the network was down for %s", time.Since(began))
+	c.awaitDrained(app, time.Minute)
+	in.stop()
+	if v := judge(t, model, c.read(app+".alerts"), readStates(t, []string{dir}, 4), set); v != (verdict{}) {
+		t.Errorf("of %d alerts: %s", len(model.Alerts), v)
+	}
+	if dead := c.read(app + ".dlq"); len(dead) > 0 {
+		t.Errorf("%d dead letters, the first: %v", len(dead), dead[0].Headers)
+	}
+}
