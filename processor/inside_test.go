@@ -184,7 +184,7 @@ var day0 = time.Date(2025, 2, 6, 0, 0, 0, 0, time.UTC)
 func anonymous(address string, at time.Time) string {
 	return fmt.Sprintf(`{"eventVersion":"1.11","userIdentity":{"type":"AWSAccount","principalId":"","accountId":"anonymous"},"eventTime":%q,`+
 		`"eventSource":"s3.amazonaws.com","eventName":"GetObject","awsRegion":"us-east-1","sourceIPAddress":%q,"userAgent":"curl/8.7.1",`+
-		`"requestParameters":{"bucketName":"acme-data","key":"a"},"eventID":"%[2]s %[1]s","eventType":"AwsApiCall","recipientAccountId":"111122223333"}`,
+		`"requestParameters":{"bucketName":"acme-data","key":"a"},"requestID":"","eventID":"%[2]s %[1]s","eventType":"AwsApiCall","recipientAccountId":"111122223333"}`,
 		at.Format(time.RFC3339), address)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -78,15 +79,28 @@ func newMetrics(reg prometheus.Registerer, h *health) *metrics {
 	return m
 }
 
-func (m *metrics) watchStore(s *state.Store) {
+// watchStore measures the store until stop is called, after which it may be closed.
+func (m *metrics) watchStore(s *state.Store) (stop func()) {
+	var mu sync.Mutex
+	open := true
 	m.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "firstseen", Name: "store_bytes",
 		Help: "Size of the local store on disk."}, func() float64 {
+		mu.Lock()
+		defer mu.Unlock()
+		if !open {
+			return math.NaN()
+		}
 		stats, err := s.Stats()
 		if err != nil {
 			return math.NaN()
 		}
 		return float64(stats.DiskBytes)
 	}))
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		open = false
+	}
 }
 
 // clientLog passes the Kafka client's warnings to the log. What it calls an error is routine here: the session decides.

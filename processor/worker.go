@@ -57,7 +57,7 @@ func (w *Worker) work(ctx context.Context) error {
 			return err
 		}
 		defer w.store.Close()
-		w.metrics.watchStore(w.store)
+		defer w.metrics.watchStore(w.store)()
 	}
 	if err := w.announce(ctx); err != nil {
 		return err
@@ -356,6 +356,26 @@ func openStore(ctx context.Context, cfg *Config, fatal func(error)) (*state.Stor
 			return nil, ctx.Err()
 		case <-time.After(200 * time.Millisecond):
 		}
+	}
+}
+
+// dropOldRanges frees what was left behind by partitions that moved away long ago: a range that may have missed
+// tombstones would be rebuilt in any case.
+func (w *Worker) dropOldRanges() {
+	ranges, err := w.store.Ranges()
+	if err != nil {
+		w.cfg.Log.Warn("list the ranges of the store", "error", err)
+		return
+	}
+	for _, info := range ranges {
+		if info.Err != nil || time.Since(time.UnixMilli(info.Position.AsOf())) < w.tombstones/2 {
+			continue
+		}
+		r, err := w.store.Range(info.Stage, info.Partition)
+		if err == nil {
+			err = r.Delete(info.Position)
+		}
+		w.cfg.Log.Info("dropped an old range of the store", "stage", info.Stage, "partition", info.Partition, "bytes", info.Bytes, "error", err)
 	}
 }
 

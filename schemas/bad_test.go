@@ -49,7 +49,9 @@ func TestBadInput(t *testing.T) {
 		{"gzip cut off", cut(gzipped(file(a, string(random[:0])+b, strings.Repeat("x", 10))), 12), nil},
 		{"gzip with a wrong checksum", string(damaged), []string{first, "1 aws.cloudtrail 192.0.2.2", `2 dead invalid_gzip ""`}},
 		{"gzip by two bytes", "\x1f\x8bnot gzip", []string{`-1 dead invalid_gzip`}},
-		{"access line cut off", cut(la, len(la)-100), []string{`-1 dead truncated`}},
+		{"access line cut off in field 3", la[:80], []string{`-1 dead truncated`}},
+		{"access line cut off in field 4", la[:110], []string{`-1 dead truncated`}},
+		{"access line cut off in field 7", la[:140], []string{`-1 dead truncated`}},
 
 		{"bad element: null", file(a, "null", b), []string{first, `1 dead unknown_shape "null"`, second}},
 		{"bad element: number", file(a, "17", b), []string{first, `1 dead unknown_shape "17"`, second}},
@@ -67,8 +69,14 @@ func TestBadInput(t *testing.T) {
 		{"records within a record", file(strings.Replace(a, `"responseElements":null`, `"responseElements":{"x":"}","l":[1,`+b+`]}`, 1), b), []string{first, "1 aws.cloudtrail 192.0.2.2"}},
 
 		{"four envelopes", `{"message":` + quote(`{"message":`+quote(`{"message":`+quote(file(a))+`}`)+`}`) + `}`, []string{`0 dead too_nested`}},
+		{"four strings", quote(quote(quote(quote(a)))), []string{`0 dead too_nested`}},
+		{"four strings, cut off", cut(quote(quote(quote(quote(a)))), 20), []string{`0 dead too_nested`}},
+		{"three strings", quote(quote(quote(a))), []string{first}},
 		{"three envelopes", `{"message":` + quote(`{"message":`+quote(file(a))+`}`) + `}`, []string{first}},
 		{"log events within log events", strings.Repeat(`{"messageType":"DATA_MESSAGE","logEvents":[`, 5) + strings.Repeat("]}", 5), []string{`0 dead unknown_shape`}},
+
+		{"records with braces in strings", braces(a, "{") + braces(b, "}"), []string{first, "1 aws.cloudtrail 192.0.2.2"}},
+		{"line that looks whole and is not", `{"eventName":"A","a":{"b":"}"}` + "\n" + `,` + a[1:] + "\n" + b, []string{first, "1 aws.cloudtrail 192.0.2.2"}},
 
 		{"text that is not UTF-8", strings.Replace(a, "192.0.2.1", "a\xffb", 1), []string{"0 aws.cloudtrail a\uFFFDb"}},
 		{"line that is not UTF-8", strings.Replace(la, "192.0.2.1", "a\xffb", 1), []string{"0 aws.s3access a\uFFFDb"}},
@@ -87,6 +95,9 @@ func TestBadInput(t *testing.T) {
 		})
 	}
 }
+
+// braces puts a brace into a string of the record.
+func braces(record, brace string) string { return strings.Replace(record, "Boto3", brace, 1) }
 
 // A message that is cut off anywhere gives the records that are complete, in their order, and one dead letter at most.
 func TestCutAnywhere(t *testing.T) {

@@ -12,7 +12,7 @@ type verdict uint8
 const (
 	isEvent   verdict = iota
 	isNone            // not what its parser is for
-	isSkipped         // no API call: a notification, Insights
+	isSkipped         // a notification, which only looks like an API call
 	isBad             // no JSON, or without a time
 )
 
@@ -29,11 +29,9 @@ func (d *Decoder) cloudTrail(raw []byte) (verdict, Reason) {
 	d.text = d.text[:0]
 	e := d.begin(CloudTrail, raw)
 	var login, when []byte
-	insight := false
 	for i := range d.parser.Hits {
 		h := &d.parser.Hits[i]
 		if h.Kind >= jsonscan.Object {
-			insight = insight || h.ID == hitInsight
 			if s := Slot(h.ID) - Slot(fRequestText); uint(s) < uint(len(e.objects)) {
 				e.objects[s] = raw[h.Start:h.End]
 			}
@@ -51,13 +49,12 @@ func (d *Decoder) cloudTrail(raw []byte) (verdict, Reason) {
 			login = text
 		case hitTime:
 			when = text
-		case hitInsight:
 		default:
 			e.add(Slot(h.ID), Value{Text: text, Kind: Kind(h.Kind), Elem: h.Elem})
 		}
 	}
 	switch {
-	case string(e.Text(Slot(fProvider))) == "aws:s3", insight:
+	case string(e.Text(Slot(fProvider))) == "aws:s3":
 		return isSkipped, ""
 	case !d.isCloudTrail(e, when):
 		return isNone, ""

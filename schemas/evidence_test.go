@@ -76,7 +76,7 @@ func TestEvidence(t *testing.T) {
 
 func TestEvidenceIsBounded(t *testing.T) {
 	long := strings.Repeat("é", 4000)
-	record := `{"eventName":"A","eventTime":"x","userAgent":"a` + long + `","resources":[{"ARN":"a"}` + strings.Repeat(`,{"ARN":"a"}`, 500) + `],"requestParameters":{"k":"` + long + `"}}`
+	record := `{"eventName":"A","eventTime":"x","userAgent":"a` + long + `","resources":[{"ARN":"a"}` + strings.Repeat(`,{"ARN":"arn:aws:s3:::a"}`, 500) + `],"requestParameters":{"k":"` + long + `"}}`
 	evidence, _ := evidenceOf(t, record)
 	if len(evidence) > 4000 {
 		t.Errorf("%d bytes", len(evidence))

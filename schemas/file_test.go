@@ -52,6 +52,7 @@ func TestFileReader(t *testing.T) {
 		{"lines and records", la + "\n" + pretty(a) + "\n" + `"` + "\n" + b, []string{"1 0 aws.s3access 192.0.2.1", "2 0 aws.cloudtrail 192.0.2.1", "53 -1 dead truncated", "54 0 aws.cloudtrail 192.0.2.2"}},
 		{"a line not finished", a[:100] + "\n" + b, []string{"1 -1 dead truncated", "2 0 aws.cloudtrail 192.0.2.2"}},
 		{"a line not finished, in a string", a[:70] + "\n" + b, []string{"1 -1 dead truncated", "2 0 aws.cloudtrail 192.0.2.2"}},
+		{"a line that looks whole and is not", `{"eventName":"A","a":{"b":"}"}` + "\n" + `,` + a[1:] + "\n" + b, []string{"1 0 aws.cloudtrail 192.0.2.1", "3 0 aws.cloudtrail 192.0.2.2"}},
 		{"cut off", a + "\n" + b[:100], []string{"1 0 aws.cloudtrail 192.0.2.1", "2 -1 dead truncated"}},
 		{"file, cut off", file[:len(a)+100], []string{"1 0 aws.cloudtrail 192.0.2.1", "1 1 dead truncated"}},
 		{"gzip, cut off", gzipped(file)[:100], []string{"1 0 dead truncated"}},

@@ -27,7 +27,6 @@ type wildcard struct {
 // Hits in a CloudTrail record that are no fields.
 const (
 	hitConsoleLogin = -1 - iota
-	hitInsight
 	hitTime
 )
 
@@ -51,7 +50,6 @@ func NewLayout(names []string) *Layout {
 	l := &Layout{slots: map[string]Slot{}, size: int(fieldEnd)}
 	paths := []jsonscan.Path{
 		{Keys: []string{"responseElements", "ConsoleLogin"}, ID: hitConsoleLogin},
-		{Keys: []string{"insightDetails"}, ID: hitInsight},
 		{Keys: []string{"eventTime"}, ID: hitTime},
 	}
 	for f, info := range fields {

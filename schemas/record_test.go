@@ -86,19 +86,26 @@ func TestCloudTrailToECS(t *testing.T) {
 	}
 }
 
-// Fields that a record has not are absent, whatever was in the record before.
+// What a record does not have is absent, whatever the record before had.
 func TestNothingIsLeftOver(t *testing.T) {
-	layout := NewLayout([]string{"user.*"})
+	layout := NewLayout([]string{"user.*", "aws.cloudtrail.request_parameters"})
 	d := NewDecoder(Config{Layout: layout})
 	wild, _ := layout.Slot("user.*")
 	var got []string
-	sink := eventFunc(func(e *Event) {
-		got = append(got, render(e.Values(Slot(fUserName)))+" "+render(e.Values(wild))+" "+render(e.Values(Slot(fProvider))))
-	})
-	for _, record := range []string{`{"eventName":"A","eventTime":"x","userIdentity":{"userName":"alice","principalId":"P"},"eventSource":"s"}`, `{"eventName":"B","eventTime":"x"}`} {
-		d.Decode(Message{Value: []byte(record), Timestamp: now}, sink)
+	for _, record := range []string{
+		`{"eventName":"A","eventTime":"x","userIdentity":{"userName":"alice","principalId":"P"},"requestParameters":{"a":"b"},"eventID":"E"}`,
+		`{"eventName":"B","eventTime":"x"}`,
+		`{"remoteip":"1.2.3.4","requestid":"R","operation":"O","key":"K"}`,
+		`{"remoteip":"1.2.3.5","requestid":"S"}`,
+		`{"remoteip":"1.2.3.6"}`,
+	} {
+		d.Decode(Message{Value: []byte(record), Timestamp: now}, eventFunc(func(e *Event) {
+			evidence := Evidence(e.AppendEvidence(nil))
+			got = append(got, strings.Join([]string{render(e.Values(wild)), render(e.Values(Slot(fRequestText))), string(e.ID()),
+				string(evidence.Get("event.action")), string(evidence.Get("aws.cloudtrail.request_parameters")), string(evidence.Get("remoteip"))}, " "))
+		}))
 	}
-	check(t, got, "alice P|alice s", "- - -")
+	check(t, got, "P|alice {a=b} E A {a=b} ", "- -  B  ", "- - R:O:K O  1.2.3.4", "- - S::   1.2.3.5", "- -    1.2.3.6")
 }
 
 // A dot in a flattened name is a level or part of a key; a star is any characters; the name of a whole object is any of

@@ -6,23 +6,23 @@ import (
 	"firstseen/schemas/jsonscan"
 )
 
-// skipTo returns the end of the value at i and how deep it goes. With a reason the value is not complete, and end is
+// skipTo returns the end of the value at i. With a reason the value is not complete, and end is
 // where it breaks off. Looking for an end that is not there costs the whole rest of the message each time, so a message
 // has a budget for it. When that is used up no further value is looked for: what is left becomes dead letters by lines.
-func (d *Decoder) skipTo(data []byte, i int) (end, depth int, reason Reason) {
+func (d *Decoder) skipTo(data []byte, i int) (end int, reason Reason) {
 	if d.budget <= 0 {
-		return len(data), 0, Truncated
+		return len(data), Truncated
 	}
 	s := jsonscan.At(i)
 	end, fault := s.Next(data)
 	if fault == jsonscan.None {
-		return max(end, i+1), s.Depth, ""
+		return max(end, i+1), ""
 	}
 	d.budget -= end - i
 	if s.Depth > d.bounds.Depth {
-		return end, s.Depth, TooDeep
+		return end, TooDeep
 	}
-	return end, s.Depth, Truncated
+	return end, Truncated
 }
 
 // recordLine returns where the first line behind i begins that can be a record, -1 if there is none.
@@ -50,7 +50,7 @@ func (d *Decoder) remains(data []byte, i, end int, reason Reason) (next int) {
 
 // malformed makes a dead letter of an object that begins at start and is no JSON at i.
 func (d *Decoder) malformed(data []byte, start, i int) (next int) {
-	end, _, reason := d.skipTo(data, start)
+	end, reason := d.skipTo(data, start)
 	if reason != "" {
 		end = endOfLine(data, i)
 	}
@@ -59,7 +59,7 @@ func (d *Decoder) malformed(data []byte, start, i int) (next int) {
 
 // nestedTooMuch makes a dead letter of an object at start that is one envelope too many.
 func (d *Decoder) nestedTooMuch(data []byte, start int) (next int) {
-	end, _, reason := d.skipTo(data, start)
+	end, reason := d.skipTo(data, start)
 	if reason == "" {
 		reason = TooNested
 	}
@@ -148,7 +148,7 @@ func (l *list) guess(i int) (end int) {
 
 // read returns the end of the element at i; with a reason it is no good, or breaks off there.
 func (l *list) read(d *Decoder, i int) (end int, reason Reason) {
-	end, _, reason = d.skipTo(l.data, i)
+	end, reason = d.skipTo(l.data, i)
 	if reason != "" {
 		return end, reason
 	}

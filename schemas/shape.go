@@ -54,7 +54,7 @@ func (d *Decoder) object(data []byte, i, level int) (next int) {
 	if d.single = false; single {
 		end = bytes.LastIndexByte(data, '}') + 1
 	} else if end = objectLine(data, i, false); end > 0 {
-	} else if end, _, reason = d.skipTo(data, i); reason != "" {
+	} else if end, reason = d.skipTo(data, i); reason != "" {
 		return d.remains(data, i, end, reason)
 	}
 	raw := data[i:end]
@@ -164,7 +164,7 @@ func (m *members) of(key []byte) *span {
 // envelope decodes the object at i by all of its members. tried is what it has turned out not to be.
 func (d *Decoder) envelope(data []byte, i, level int, tried sniffed) (next int) {
 	var m members
-	start, depth, records := i, 0, false
+	start, records := i, false
 	for i = jsonscan.Space(data, i+1); i < len(data) && data[i] != '}'; {
 		end, _, fault := jsonscan.String(data, i+1)
 		colon := jsonscan.Space(data, end+1)
@@ -187,12 +187,10 @@ func (d *Decoder) envelope(data []byte, i, level int, tried sniffed) (next int) 
 			records, start = true, i
 		} else {
 			var reason Reason
-			var deep int
-			if i, deep, reason = d.skipTo(data, at); reason != "" {
+			if i, reason = d.skipTo(data, at); reason != "" {
 				return d.partOf(data, start, span{at, i}, &m, m.of(key), level, reason)
 			}
 			*m.of(key) = span{at, i}
-			depth = max(depth, deep)
 		}
 		if i = jsonscan.Space(data, i); i < len(data) && data[i] == ',' {
 			i = jsonscan.Space(data, i+1)
@@ -204,7 +202,7 @@ func (d *Decoder) envelope(data []byte, i, level int, tried sniffed) (next int) 
 		return d.partOf(data, start, span{i, i}, &m, nil, level, Truncated)
 	}
 	if !records {
-		d.classify(data, span{start, i + 1}, &m, level, tried, depth)
+		d.classify(data, span{start, i + 1}, &m, level, tried)
 	}
 	return i + 1
 }
@@ -247,7 +245,7 @@ func (d *Decoder) unwrap(data []byte, m *members, level int) (end int, ok bool) 
 }
 
 // classify decodes an object whose members are known.
-func (d *Decoder) classify(data []byte, object span, m *members, level int, tried sniffed, depth int) {
+func (d *Decoder) classify(data []byte, object span, m *members, level int, tried sniffed) {
 	if m.event.is(data, "s3:TestEvent") || m.kind() != sniffCloudTrail && m.notice.end > 0 ||
 		m.detail.end > 0 && m.source.is(data, "aws.s3") && !m.detailType.is(data, "AWS API Call via CloudTrail") {
 		d.skip()
@@ -264,8 +262,6 @@ func (d *Decoder) classify(data []byte, object span, m *members, level int, trie
 	switch {
 	case v == isBad:
 		d.dead(reason, "", raw)
-	case v == isNone && depth > d.bounds.Depth:
-		d.dead(TooDeep, "", raw)
 	case v == isNone:
 		d.dead(UnknownShape, "no envelope and no record that is known", raw)
 	}

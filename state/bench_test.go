@@ -7,13 +7,13 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// One store of 500,000 terms, all in the last level, its blocks in the cache.
+// One store of 200,000 terms, all in the last level, its blocks in the cache.
 //
 //	go test -run xxx -bench . ./state
 func BenchmarkGet(b *testing.B) {
 	s := open(b, b.TempDir(), Options{})
 	r := rangeOf(b, s, Detect, 0)
-	keys := restore(b, r, newTerms(), 500_000, 10_000)
+	keys := restore(b, r, newTerms(), 200_000, 10_000)
 	tableBytes(b, s)
 	if err := r.Scan(nil, func(_, _ []byte) error { return nil }); err != nil {
 		b.Fatal(err)

@@ -87,12 +87,12 @@ func TestBytesPerTerm(t *testing.T) {
 	}
 }
 
-// A term that was never seen is the usual question. The answer comes from the filters: also in the last level, also for
-// 300,000 terms, no block of keys is read for it.
+// A term that was never seen is the usual question. The answer comes from the filters: also in the last level, and in the
+// cache that is left beside full memtables, no block is read for it.
 func TestMissesReadNoBlocks(t *testing.T) {
-	s := open(t, t.TempDir(), Options{CacheBytes: 8 << 20, MemTableBytes: 8 << 20})
+	s := open(t, t.TempDir(), Options{CacheBytes: 4 << 20, MemTableBytes: 4 << 20})
 	r := rangeOf(t, s, Detect, 0)
-	restore(t, r, newTerms(), 300_000, 10_000)
+	restore(t, r, newTerms(), 60_000, 10_000)
 	tableBytes(t, s)
 	rng := rand.New(rand.NewPCG(3, 4))
 	miss := func() {

@@ -107,6 +107,8 @@ func (c *crash) start() (err error) {
 // transaction was still open when the worker was dead, but not for ever.
 func (c *crash) strike(stage processor.Stage) error {
 	for hit, tries := false, 0; !hit && tries < 5; tries++ {
+		known := len(c.sub.counted().alerts)
+		_ = c.await("an alert", 3*time.Second, func() (bool, error) { return len(c.sub.counted().alerts) > known, nil }) // before the kill, if there is one to make
 		open, err := c.awaitOpen(stage)
 		if err != nil || !open {
 			return err
@@ -136,14 +138,15 @@ func (c *crash) strike(stage processor.Stage) error {
 	return nil
 }
 
-// awaitOpen reports whether the broker shows a transaction of the stage open before long. It asks without a pause: a
-// transaction is open for some milliseconds.
+// awaitOpen reports whether the broker shows a transaction of the stage open before long. It asks often: a transaction
+// is open for some milliseconds.
 func (c *crash) awaitOpen(stage processor.Stage) (bool, error) {
 	for limit := time.Now().Add(3 * time.Second); time.Now().Before(limit); {
 		open, err := c.open()
 		if err != nil || slices.Contains(open, string(stage)) {
 			return err == nil, err
 		}
+		pause(c.ctx, 200*time.Microsecond)
 	}
 	return false, nil
 }

@@ -50,7 +50,10 @@ func (m *memory) load() (err error) {
 		return err
 	}
 	for _, info := range infos {
-		if info.Err == nil && info.Position.ChangelogID != scanID {
+		if info.Err != nil {
+			return fmt.Errorf("state %s: %w", m.dir, info.Err)
+		}
+		if info.Position.ChangelogID != scanID {
 			return fmt.Errorf("state %s is that of a worker: give scan a directory of its own", m.dir)
 		}
 	}
@@ -91,7 +94,7 @@ func (m *memory) String() string {
 // begin returns since when the rules' terms have been recorded, in Unix milliseconds: since the first event of the first
 // run, but with changed rules since the first of this run, which is given. What the old rules let pass was not seen.
 func (m *memory) begin(first int64) int64 {
-	if m.to.InputTimestamp == wire.NoTime || m.from.InputTopicID != m.rules {
+	if m.from.InputTopicID != m.rules {
 		m.to.InputTimestamp = max(m.to.InputTimestamp, first)
 	}
 	m.to.InputTopicID = m.rules

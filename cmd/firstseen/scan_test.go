@@ -50,7 +50,7 @@ type document struct {
 	Timestamp string `json:"@timestamp"`
 	Rule      struct{ ID string }
 	Event     struct{ ID string }
-	Source    struct{ Address string }
+	Source    struct{ Address, IP string }
 	Firstseen struct {
 		Alert struct {
 			Status string
@@ -299,6 +299,8 @@ func TestScanOptions(t *testing.T) {
 	} {
 		if got := scanned(t, c.args...); len(got) != c.want {
 			t.Errorf("%v: %d alerts, want %d", c.args, len(got), c.want)
+		} else if slices.Contains(c.args, "--strict") && got[0].Source.IP != "::ffff:10.0.0.1" {
+			t.Errorf("%v: the address became %s", c.args, got[0].Source.IP)
 		}
 	}
 }

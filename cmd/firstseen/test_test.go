@@ -50,7 +50,11 @@ tests:
   - name: wrong
     log: {remoteip: 192.0.2.1, bucket: payroll}
     events: [{at: "2026-01-31T10:00:00Z"}, {after: 1m}]
-    alerts: [{event: 1, title: someone reads}]
+    alerts: [{event: 1, title: 192.0.2.1 reads}, {event: 2}, {event: 2}]
+  - name: more than that
+    log: {remoteip: 192.0.2.1, bucket: payroll}
+    events: [{at: "2026-01-31T10:00:00Z"}, {after: 1m}, {after: 1m}]
+    alerts: [{event: 3, kind: closed, count: 4}]
   - name: no record either
     events: [{at: "2026-01-31T10:00:00Z", log: nonsense}]
     alerts: []
@@ -70,11 +74,15 @@ FAIL  acme.reads/no record
 PASS  acme.reads/the second alerts
 PASS  acme.reads/and the window closes
 FAIL  acme.reads/wrong
-      missing: event 1 makes an alert, open, title "someone reads"
+      missing: event 1 makes an alert, open, title "192.0.2.1 reads"
+      missing: event 2 makes an alert, open
+FAIL  acme.reads/more than that
+      missing: event 3 makes an alert, closed, count 4
       not expected: event 2 makes an alert, open, title "192.0.2.1 reads", count 2
+      not expected: event 3 makes an alert, closed, title "192.0.2.1 reads", count 3
 FAIL  acme.reads/no record either
       event 1: unknown_shape: neither JSON nor an S3 access log line
-3 passed, 5 failed
+3 passed, 6 failed
 `
 	if e.code != exitFindings || e.stdout != want {
 		t.Errorf("exit code %d, got\n%s%swant\n%s", e.code, e.stdout, e.stderr, want)
@@ -95,7 +103,7 @@ func TestTestReports(t *testing.T) {
 	if err := json.Unmarshal([]byte(e.stdout), &results); err != nil || e.code != exitFindings {
 		t.Fatalf("exit code %d, %v in\n%s", e.code, err, e.stdout)
 	}
-	if results.Passed != 3 || results.Failed != 5 || len(results.Tests) != 8 || results.Tests[6].Kind != "scenario" || results.Tests[6].Failure == "" {
+	if results.Passed != 3 || results.Failed != 6 || len(results.Tests) != 9 || results.Tests[6].Kind != "scenario" || results.Tests[6].Failure == "" {
 		t.Errorf("JSON: %+v", results)
 	}
 	content, err := os.ReadFile(report)
@@ -106,7 +114,7 @@ func TestTestReports(t *testing.T) {
 	if err := xml.Unmarshal(content, &suites); err != nil {
 		t.Fatal(err)
 	}
-	if s := suites.Suites; suites.Tests != 8 || suites.Failures != 5 || len(s) != 1 || s[0].Name != "acme.reads" || len(s[0].Cases) != 8 ||
+	if s := suites.Suites; suites.Tests != 9 || suites.Failures != 6 || len(s) != 1 || s[0].Name != "acme.reads" || len(s[0].Cases) != 9 ||
 		s[0].Cases[0].Failure != nil || s[0].Cases[1].Failure.Message != "want a match, got none" {
 		t.Errorf("JUnit:\n%s", content)
 	}

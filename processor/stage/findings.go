@@ -143,6 +143,9 @@ func (f *findings) output(i int) (Output, error) {
 
 // reset forgets all records, keeping their memory.
 func (f *findings) reset() {
+	for i := range f.list {
+		clear(f.list[i].Entries) // and with them what they hold on to
+	}
 	f.list = f.list[:0]
 	clear(f.open)
 }

@@ -2,9 +2,7 @@ package stage
 
 import (
 	"errors"
-	"fmt"
 
-	"firstseen/rules"
 	"firstseen/schemas/alert"
 	"firstseen/schemas/wire"
 )
@@ -49,8 +47,7 @@ type turn struct {
 	outputs []Output
 	popped  []dueKey
 	counted GroupCounts
-	key     []byte
-	value   []byte
+	value   []byte // memory for values of the state
 }
 
 // GroupCounts says what a Group has met and made since it was opened, aborted transactions included.
@@ -129,91 +126,6 @@ func (g *Group) end(view *Overlay, err error) ([]Output, error) {
 	}
 	g.counts = g.counted
 	return g.outputs, nil
-}
-
-// finding decides on the entries of a finding.
-func (g *Group) finding(f *wire.Finding) error {
-	var c capWindow
-	if err := g.entries(f, &c); err != nil {
-		return fmt.Errorf("finding of rule %s: %w", f.Rule, err)
-	}
-	return g.storeCap(&c)
-}
-
-func (g *Group) entries(f *wire.Finding, c *capWindow) error {
-	if f.Policy.Period <= 0 { // no dedup: every match alerts
-		for i := range f.Entries {
-			e := &f.Entries[i]
-			g.counted.Entries++
-			g.counted.Matches += 1 + e.Folded
-			if _, err := g.alert(f, e, nil, c); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	key := WindowKey(nil, f.State, f.Group)
-	var w wire.Window
-	open, err := g.load(key, func(value []byte) error { return wire.DecodeWindow(value, &w) })
-	if err != nil {
-		return err
-	}
-	for i := range f.Entries {
-		e := &f.Entries[i]
-		g.counted.Entries++
-		g.counted.Matches += 1 + e.Folded
-		t := rules.Second(e.Match.Time)
-		if !open || !rules.InWindow(&w, t) {
-			if open {
-				if err := g.closeWindow(&w); err != nil {
-					return err
-				}
-			}
-			sweepAt := w.SweepAt
-			w, open = rules.OpenWindow(f, e), true
-			w.SweepAt = sweepAt
-		}
-		if err := g.join(f, &w, e, c); err != nil {
-			return err
-		}
-	}
-	w.SweepAt = rules.SweepAt(w.SweepAt, g.clock, w.Policy.Period*1000)
-	return g.storeWindow(key, &w)
-}
-
-// join counts an entry into the current window and makes the window's alert when it is due.
-func (g *Group) join(f *wire.Finding, w *wire.Window, e *wire.Entry, c *capWindow) error {
-	due := rules.JoinWindow(w, e, g.now)
-	w.Counters = counters(w.Counters).merge(e.Counters)
-	if !due {
-		return nil
-	}
-	opened := wire.Finding{Ruleset: w.Ruleset, Rule: w.Rule, State: f.State, Group: w.Group, Policy: w.Policy}
-	suppressed, err := g.alert(&opened, &w.First, w, c)
-	if suppressed {
-		rules.SuppressWindow(w)
-	}
-	return err
-}
-
-// load reads a value of the state through the turn's writes.
-func (g *Group) load(key []byte, decode func([]byte) error) (ok bool, err error) {
-	if g.value, ok, err = g.writes.Get(g.value[:0], key); err != nil || !ok {
-		return false, err
-	}
-	return true, decode(g.value)
-}
-
-// storeWindow writes a window, and remembers to close it if that will be worth a report.
-func (g *Group) storeWindow(key []byte, w *wire.Window) (err error) {
-	if g.value, err = wire.AppendWindow(g.value[:0], w); err != nil {
-		return fmt.Errorf("window of rule %s: %w", w.Rule, err)
-	}
-	g.writes.Put(key, g.value)
-	if at, ok := rules.WindowDue(w, g.cfg.CloseAfter); ok {
-		g.queue(at, key)
-	}
-	return nil
 }
 
 // Counts returns what was met and made so far.

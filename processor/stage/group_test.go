@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"testing"
 
@@ -81,130 +80,6 @@ func (b *bench) abort(timestamp int64) {
 	if err := b.group.Open(b.view, timestamp); err != nil {
 		b.t.Fatal(err)
 	}
-}
-
-// drawFinding draws a finding whose entries look like the combining made them.
-func drawFinding(t *rapid.T) *wire.Finding {
-	group := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "group")
-	f := &wire.Finding{Ruleset: []byte("ruleset"), Rule: group, State: wire.StateID{group[0]}, Group: group, Policy: wire.Policy{
-		Period:    rapid.SampledFrom([]int64{0, 60, 600}).Draw(t, "period"),
-		Threshold: rapid.SampledFrom([]int64{1, 1, 3}).Draw(t, "threshold"),
-		CapCount:  rapid.SampledFrom([]int64{0, 0, 2}).Draw(t, "cap"),
-		CapPer:    120,
-		Shadow:    rapid.SampledFrom([]bool{false, false, false, true}).Draw(t, "shadow"),
-	}}
-	for range rapid.IntRange(1, 4).Draw(t, "entries") {
-		f.Entries = append(f.Entries, wire.Entry{Match: wire.Match{
-			Time:    rapid.Int64Range(0, 3000).Draw(t, "time") * 500,
-			EventID: fmt.Sprint(rapid.IntRange(0, 1<<30).Draw(t, "event")),
-		}})
-	}
-	return f
-}
-
-// A run of findings and ticks decides the same, window closings included, however it is cut into transactions, however
-// often one of them is aborted and played again, and whoever takes the partition over in between.
-func TestReplayIsDeterministic(t *testing.T) {
-	type record struct {
-		finding   *wire.Finding
-		timestamp int64
-	}
-	highestOf := func(records []record) (highest int64) {
-		for _, r := range records {
-			highest = max(highest, r.timestamp)
-		}
-		return highest
-	}
-	rapid.Check(t, func(t *rapid.T) {
-		var records []record
-		now := int64(1_000_000)
-		for range rapid.IntRange(1, 40).Draw(t, "records") {
-			now += rapid.SampledFrom([]int64{0, 1, 1000, 60_000, 899_999, 900_000, 900_001, 2_000_000, -500}).Draw(t, "later")
-			r := record{timestamp: now}
-			if rapid.IntRange(0, 3).Draw(t, "tick") > 0 {
-				r.finding = drawFinding(t)
-			}
-			records = append(records, r)
-		}
-		once, again := newBench(t), newBench(t)
-		var want, got []shown
-		for _, r := range records {
-			want = append(want, once.record(r.finding, r.timestamp)...)
-		}
-		once.commit()
-		var highest int64 // as the last commit left it
-		for i := 0; i < len(records); {
-			n := rapid.IntRange(1, len(records)-i).Draw(t, "transaction")
-			var outputs []shown
-			for _, r := range records[i : i+n] {
-				outputs = append(outputs, again.record(r.finding, r.timestamp)...)
-			}
-			switch rapid.IntRange(0, 3).Draw(t, "end") {
-			case 0:
-				again.abort(highest)
-				continue
-			case 1:
-				again.commit()
-				again.group = NewGroup(GroupConfig{}) // another worker
-				again.abort(highestOf(records[:i+n]))
-			default:
-				again.commit()
-			}
-			got = append(got, outputs...)
-			i += n
-			highest = again.group.Timestamp()
-		}
-		if len(got) != len(want) {
-			t.Fatalf("%d outputs, want %d", len(got), len(want))
-		}
-		for i := range got {
-			if got[i] != want[i] {
-				t.Fatalf("output %d:\n got %v\nwant %v", i, got[i], want[i])
-			}
-		}
-		if !maps.Equal(once.store, again.store) {
-			t.Fatalf("state:\n got %q\nwant %q", again.store, once.store)
-		}
-	})
-}
-
-func TestUnknownRulesetChangesNothing(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		once, again := newBench(t), newBench(t)
-		now := int64(0)
-		for range rapid.IntRange(1, 25).Draw(t, "records") {
-			now += rapid.SampledFrom([]int64{0, 1000, 2_000_000}).Draw(t, "later")
-			f := drawFinding(t)
-			want := once.record(f, now)
-			fails := rapid.IntRange(0, 3).Draw(t, "lookups before one fails")
-			value, _ := wire.AppendFinding(nil, f)
-			before, highest := maps.Clone(again.store), again.group.Timestamp()
-			_, err := again.group.Record(again.view, 0, nil, value, now, func(ruleset []byte, rule string) (*alert.Rule, error) {
-				if fails--; fails < 0 {
-					return nil, ErrUnknownRuleset
-				}
-				return texts(ruleset, rule)
-			})
-			var got []shown
-			if err != nil {
-				if !errors.Is(err, ErrUnknownRuleset) {
-					t.Fatal(err)
-				}
-				after := maps.Clone(again.store)
-				if after.apply(again.view); !maps.Equal(after, before) || again.group.Timestamp() != highest {
-					t.Fatal("a record that could not be processed changed something")
-				}
-				got = again.record(f, now)
-			} else {
-				got = want
-			}
-			again.commit()
-			once.commit()
-			if fmt.Sprint(got) != fmt.Sprint(want) || !maps.Equal(once.store, again.store) {
-				t.Fatalf("got %v, want %v", got, want)
-			}
-		}
-	})
 }
 
 func TestUnreadableRecordIsAnError(t *testing.T) {
@@ -303,6 +178,44 @@ func TestWindowsAreSwept(t *testing.T) {
 	}
 }
 
+// A sweep takes a window or a cap only when it has said everything.
+func TestSweepWaitsForTheReport(t *testing.T) {
+	b := newBench(t)
+	f := &wire.Finding{Rule: "rule", Group: "g", Policy: wire.Policy{Period: 60, Threshold: 1, CapCount: 1, CapPer: 60},
+		Entries: []wire.Entry{entryAt(0), entryAt(1)}}
+	b.record(f, 0)
+	f.Group, f.Entries = "h", []wire.Entry{entryAt(2)}
+	b.record(f, 0)
+	f.Group = "i"
+	b.record(f, 0)
+	keys := [][]byte{WindowKey(nil, f.State, "g"), WindowKey(nil, f.State, "h"), CapKey(nil, f.State)}
+	sweep := func() int {
+		n, err := Sweep(b.view, 1<<60, keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := sweep(); n != 1 {
+		t.Errorf("%d swept, want the window h, which has nothing to add to its alert", n)
+	}
+	if got := b.record(nil, 2_000_000); len(got) != 2 {
+		t.Errorf("%d updates, want those of the window g and of the cap", len(got))
+	}
+	if n := sweep(); n != 2 {
+		t.Errorf("%d swept after the updates", n)
+	}
+}
+
+// The key of a group is the rule and its values; the alert names the rule elsewhere.
+func TestGroupValues(t *testing.T) {
+	for group, want := range map[string]string{"rule": "", "rule\x00logs": "logs", "rule\x00logs\x00192.0.2.1": "logs, 192.0.2.1"} {
+		if got := groupValues(&wire.Window{Rule: "rule", Group: group}); got != want {
+			t.Errorf("%q shows as %q, want %q", group, got, want)
+		}
+	}
+}
+
 func TestAppendTimesOnlyRise(t *testing.T) {
 	b := newBench(t)
 	b.record(nil, 1000)
@@ -349,5 +262,28 @@ func TestTimesOfAnAlert(t *testing.T) {
 	f.Entries[0].Counters, f.Entries[0].Folded = key, 5
 	if got, summary := document(f); got != [5]string{first, first, first, "", "1"} || summary {
 		t.Errorf("without a threshold: %v, with a summary: %v", got, summary)
+	}
+	f.Entries[0] = entryAt(95)
+	f.Entries[0].Match.Time += 500
+	b.record(f, 0)
+	f.Entries = []wire.Entry{entryAt(95), entryAt(200)} // the window's last time is in whole seconds, its first is not
+	if got, _ := document(f); got[1] != "1970-01-01T00:01:35.500Z" || got[2] != got[1] {
+		t.Errorf("an alert from %s to %s", got[1], got[2])
+	}
+}
+
+// Several terms of one event are several alerts.
+func TestTermsAreIdentity(t *testing.T) {
+	b := newBench(t)
+	f := &wire.Finding{Rule: "rule", Group: "g", Policy: wire.Policy{Threshold: 1}, Entries: []wire.Entry{entryAt(1), entryAt(1), entryAt(1)}}
+	for i, terms := range [][]string{{"a", "b"}, {"ab", ""}, {"a", "c"}} {
+		f.Entries[i].Terms = terms
+	}
+	ids := map[string]bool{}
+	for _, s := range b.record(f, 0) {
+		ids[s.id] = true
+	}
+	if len(ids) != 3 {
+		t.Errorf("%d ids: %v", len(ids), ids)
 	}
 }

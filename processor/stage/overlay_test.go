@@ -115,7 +115,7 @@ func TestOverlayScanEndsWithTheError(t *testing.T) {
 			n++
 			return stop
 		})
-		if err != stop || n != 1 {
+		if !errors.Is(err, stop) || n != 1 {
 			t.Errorf("%d calls, %v", n, err)
 		}
 	}

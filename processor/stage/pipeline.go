@@ -145,6 +145,8 @@ func (p *Pipeline) Counts() Counts {
 	return Counts{Ingest: p.ingest.Counts(), Detect: p.detect.Counts(), Group: p.group.Counts()}
 }
 
-// Terms and Windows are the state as it is now.
-func (p *Pipeline) Terms() View   { return p.terms }
+// Terms is the state of the detect stage as it is now.
+func (p *Pipeline) Terms() View { return p.terms }
+
+// Windows is the state of the group stage as it is now.
 func (p *Pipeline) Windows() View { return p.windows }

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"firstseen/rules"
 	"firstseen/rules/rulefile"
 	"firstseen/schemas"
+	"firstseen/schemas/wire"
 )
 
 // request is one line of an access log.
@@ -196,4 +198,59 @@ func byAlert(outputs []Output) map[string][]string {
 		m[string(outputs[i].Key)] = append(m[string(outputs[i].Key)], text)
 	}
 	return m
+}
+
+// A state that is written after every batch and opened again by another run gives what one run in memory gives.
+func TestPipelineOverAStore(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		set := load(t, drawRule(t))
+		requests := drawRequests(t)
+		whole := newRun(t, set, PipelineConfig{})
+		terms, windows := memory{}, memory{}
+		stored := func() *run {
+			return newRun(t, set, PipelineConfig{Terms: terms, Windows: windows, Commit: func(ts, ws *Overlay) error {
+				if n := ts.Len() + ws.Len(); n > 3 {
+					return fmt.Errorf("%d writes of one request", n)
+				}
+				terms.apply(ts)
+				windows.apply(ws)
+				return nil
+			}})
+		}
+		r := stored()
+		var got []Output
+		for i, q := range requests {
+			if rapid.IntRange(0, 9).Draw(t, "again") == 0 {
+				got = append(got, r.outputs...)
+				r = stored()
+			}
+			whole.message(q.message(i))
+			r.message(q.message(i))
+		}
+		got = append(got, r.outputs...)
+		if !slices.Equal(all(got), all(whole.outputs)) {
+			t.Fatalf("\n got %s\nwant %s", all(got), all(whole.outputs))
+		}
+		for key, value := range whole.state() {
+			if at, _ := wire.SweepAt([]byte(value)); at == 0 || terms[key] == "" && windows[key] == "" {
+				t.Fatalf("no value of %q", key)
+			}
+		}
+	})
+}
+
+// A state that cannot be written ends the run.
+func TestPipelineEndsWithTheError(t *testing.T) {
+	r := newRun(t, load(t, accessRule("a")), PipelineConfig{Terms: memory{}, Windows: memory{}, Commit: func(ts, ws *Overlay) error {
+		return errors.New("disk full")
+	}})
+	m := request{bucket: "logs", source: "192.0.2.1"}.message(0)
+	for range 2 {
+		if _, err := r.Message(m); err == nil || err.Error() != "disk full" {
+			t.Errorf("%v", err)
+		}
+	}
+	if err := r.Close(); err == nil || len(r.outputs) != 1 {
+		t.Errorf("%v, %d outputs", err, len(r.outputs))
+	}
 }

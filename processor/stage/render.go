@@ -51,9 +51,7 @@ func (g *Group) alert(f *wire.Finding, first *wire.Entry, w *wire.Window, c *cap
 		return true, err
 	}
 	g.counted.Overflows++
-	o := g.overflow(alert.Overflow, rule, &c.Cap)
-	o.LastSeen = a.Time
-	return true, g.emit(o, "")
+	return true, g.emit(g.overflow(alert.Overflow, rule, &c.Cap), "")
 }
 
 // closeWindow closes a window, with an update of its alert if there is something to add to it.
@@ -118,7 +116,7 @@ func (g *Group) document(kind string, rule *alert.Rule, f *wire.Finding, e *wire
 func window(a *alert.Alert, w *wire.Window) {
 	a.Time = w.ReachedAt
 	a.Group = &alert.Group{
-		By: a.Rule.GroupBy, Key: w.Group, Start: w.Start * 1000, End: (w.Start + w.Policy.Period) * 1000,
+		By: a.Rule.GroupBy, Key: groupValues(w), Start: w.Start * 1000, End: (w.Start + w.Policy.Period) * 1000,
 		Threshold: w.Policy.Threshold,
 	}
 	if w.Policy.Threshold > 1 {
@@ -131,6 +129,12 @@ func window(a *alert.Alert, w *wire.Window) {
 		}
 		return int(min(max(y.Count-x.Count, -1), 1))
 	})
+}
+
+// groupValues returns what makes the group, without the rule: the key has the values behind it, after a NUL each.
+func groupValues(w *wire.Window) string {
+	values := strings.TrimPrefix(strings.TrimPrefix(w.Group, w.Rule), "\x00")
+	return strings.ReplaceAll(values, "\x00", ", ")
 }
 
 // overflow makes the alert that says how many alerts were over the cap. All of its versions have the same time.
