@@ -67,6 +67,14 @@ type TopicState struct {
 	Have     int32    // partitions
 	Problems []string // what would break the guarantee; the worker does not start
 	Warnings []string // what weakens it
+
+	settings map[string]string
+}
+
+// number is a setting in its own unit; ok is false if the brokers did not tell it.
+func (s *TopicState) number(setting string) (n int, ok bool) {
+	n, err := strconv.Atoi(s.settings[setting])
+	return n, err == nil
 }
 
 // CheckTopics compares the plan with what is there.
@@ -112,6 +120,7 @@ func CheckTopics(ctx context.Context, adm *kadm.Client, plan []TopicPlan) ([]Top
 		for _, kv := range rc.Configs {
 			have[kv.Key] = kv.MaybeValue()
 		}
+		states[i].settings = have
 		states[i].compare(have, details[states[i].Plan.Name].Partitions.NumReplicas())
 	}
 	return states, nil

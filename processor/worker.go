@@ -9,8 +9,8 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -28,6 +28,7 @@ type Worker struct {
 	topicIDs   map[string]string // of the deployment's topics and its sources, as control knows them
 	partitions map[string]int32  // of the topics that are written to
 	tombstones time.Duration     // delete.retention.ms of the changelogs
+	deadLimit  atomic.Int64      // bytes of a dead letter
 	metrics    *metrics
 	health     *health
 	texts      texts
@@ -273,6 +274,8 @@ func (w *Worker) check(ctx context.Context, adm *kadm.Client, d *Deployment) err
 	var problems []error
 	w.topicIDs, w.partitions = maps.Clone(d.Sources), map[string]int32{}
 	maps.Copy(w.topicIDs, d.TopicIDs)
+	w.tombstones = 24 * time.Hour // Kafka's default for delete.retention.ms
+	w.limitDeadLetters(maxDeadLetter)
 	for _, s := range states {
 		if s.Missing {
 			problems = append(problems, fmt.Errorf("topic %s is missing, though the deployment had it: what it held is lost; start a deployment with another app name", s.Plan.Name))
@@ -284,23 +287,15 @@ func (w *Worker) check(ctx context.Context, adm *kadm.Client, d *Deployment) err
 			w.cfg.Log.Warn(text)
 		}
 		w.partitions[s.Plan.Name] = s.Have
+		if ms, ok := s.number("delete.retention.ms"); ok && s.Plan.Name == w.cfg.topic(topicDetectLog) {
+			w.tombstones = time.Duration(ms) * time.Millisecond
+		}
+		if bytes, ok := s.number("max.message.bytes"); ok && s.Plan.Name == w.cfg.topic(topicDLQ) {
+			w.limitDeadLetters(bytes)
+		}
 	}
 	if len(problems) > 0 {
 		return fmt.Errorf("%w: %w", ErrGuarantee, errors.Join(problems...))
-	}
-	w.tombstones = 24 * time.Hour // Kafka's default for delete.retention.ms
-	configs, err := adm.DescribeTopicConfigs(ctx, w.cfg.topic(topicDetectLog))
-	if err != nil {
-		return fmt.Errorf("%w: describe %s: %w", ErrUnreachable, w.cfg.topic(topicDetectLog), err)
-	}
-	for _, rc := range configs {
-		for _, kv := range rc.Configs {
-			if kv.Key == "delete.retention.ms" {
-				if ms, err := strconv.ParseInt(kv.MaybeValue(), 10, 64); err == nil {
-					w.tombstones = time.Duration(ms) * time.Millisecond
-				}
-			}
-		}
 	}
 	return nil
 }
