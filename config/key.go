@@ -173,7 +173,8 @@ func (k key) source(n *yaml.Node) (Source, error) {
 		return s, errors.New("each source must have a topic, and may have a format")
 	}
 	for i := 0; i < len(n.Content); i += 2 {
-		name, err := n.Content[i].Value, error(nil)
+		var err error
+		name := n.Content[i].Value
 		switch name {
 		case "topic":
 			s.Topic, err = key{name: name}.text(resolved(n.Content[i+1]))

@@ -105,7 +105,7 @@ func (b *Broker) Close() error {
 }
 
 func closeCluster(c *kfake.Cluster, log *brokerLog) error {
-	log.keepErrors(true)
+	_ = log.keepErrors(true) // nothing was kept before
 	c.Close()
 	return log.keepErrors(false)
 }

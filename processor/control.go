@@ -37,9 +37,10 @@ type firstNote struct {
 	Time int64 `json:"time"`
 }
 
-// offsetNote is how far ingest had read a source partition.
+// offsetNote is how far ingest had read a source partition, of the topic that then had the name.
 type offsetNote struct {
-	Next int64 `json:"next"`
+	Next    int64  `json:"next"`
+	TopicID string `json:"topic_id"`
 }
 
 type presence struct {
@@ -60,8 +61,9 @@ type control struct {
 
 	mu      sync.Mutex
 	values  map[string][]byte
-	next    int64         // offset behind the last record seen
-	changed chan struct{} // closed and replaced at every change
+	offsets map[string]int64 // of the values
+	next    int64            // offset behind the last record seen
+	changed chan struct{}    // closed and replaced at every change
 	done    chan struct{}
 }
 
@@ -77,7 +79,7 @@ func openControl(ctx context.Context, cfg *Config) (*control, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &control{topic: topic, cl: cl, values: map[string][]byte{}, changed: make(chan struct{}), done: make(chan struct{})}
+	c := &control{topic: topic, cl: cl, values: map[string][]byte{}, offsets: map[string]int64{}, changed: make(chan struct{}), done: make(chan struct{})}
 	go c.follow()
 	if err := c.sync(ctx); err != nil {
 		c.Close()
@@ -99,7 +101,7 @@ func (c *control) follow() {
 			if len(r.Value) == 0 {
 				delete(c.values, string(r.Key))
 			} else {
-				c.values[string(r.Key)] = r.Value
+				c.values[string(r.Key)], c.offsets[string(r.Key)] = r.Value, r.Offset
 			}
 		})
 		close(c.changed)
@@ -118,15 +120,6 @@ func (c *control) get(key string) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.values[key]
-}
-
-// since reports whether control has changed since the offset in seen, and moves that.
-func (c *control) since(seen *int64) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	changed := c.next != *seen
-	*seen = c.next
-	return changed
 }
 
 // put writes a record that has this process as its only writer.

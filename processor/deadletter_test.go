@@ -86,6 +86,33 @@ func rejectedOutput(t *testing.T, brokers string) {
 	}
 }
 
+// TestDeadLettersFitTheirTopic gives the dead-letter topic a limit far below the size of what must go there: first while
+// the worker runs, which then does not know the limit, then before it starts.
+func TestDeadLettersFitTheirTopic(t *testing.T) {
+	brokers := embedded(t)
+	c, app := newTestCluster(t, brokers), newApp()
+	c.createSources(app, 1, nil)
+	cfg := testConfig(brokers, app, "one", filepath.Join(t.TempDir(), "state"), mustLoad(t, rules.LoadOptions{}))
+	value := hex.EncodeToString([]byte(noise(200_000)))
+	for offset, reason := range []string{"rejected_output", "unknown_shape"} {
+		in := c.start(cfg)
+		in.awaitReady(c)
+		c.alter(app+".dlq", "max.message.bytes", "100000")
+		if err := c.cl.ProduceSync(context.Background(), &kgo.Record{Topic: app + "-s3access", Value: []byte(value)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		c.awaitDrained(app, 30*time.Second)
+		in.stop()
+		dead := c.deadLetters(app)[int64(offset)]
+		if len(dead) != 1 {
+			t.Fatalf("message %d: %d dead letters", offset, len(dead))
+		}
+		if d := dead[0]; headerOf(d, "dlq-reason") != reason || headerOf(d, "dlq-truncated") != "400000" || len(d.Value) < 40_000 || !strings.HasPrefix(value, string(d.Value)) {
+			t.Errorf("message %d: %s, %d bytes of %s", offset, headerOf(d, "dlq-reason"), len(d.Value), headerOf(d, "dlq-truncated"))
+		}
+	}
+}
+
 // fatten makes of a record one whose evidence no compression brings below 4 KiB.
 func fatten(record string) string {
 	letters := hex.EncodeToString([]byte(noise(2500)))

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/processor/stage"
@@ -148,8 +149,9 @@ func (s *ingestStep) flush() error {
 		s.noted = time.Now()
 		for _, p := range owned {
 			if p.next > p.noted {
+				l.touch(p)
 				l.send(&kgo.Record{Topic: l.w.control.topic, Key: []byte(sourceKey(prefixOffset, p.tp.topic, p.tp.partition)),
-					Value: encodeNote(offsetNote{p.next})}, nil)
+					Value: encodeNote(offsetNote{p.next, kadm.TopicID(p.inputID).String()})}, nil)
 				l.count(func() { p.noted = p.next })
 			}
 		}
@@ -164,7 +166,10 @@ func (s *ingestStep) reportGap(p *part) error {
 	}
 	first := p.base - p.gap
 	missing := &alert.Missing{Topic: p.tp.topic, Partition: p.tp.partition, First: first, Next: p.base}
-	now := s.current.Timestamp.UnixMilli()
+	now := time.Now().UnixMilli()
+	if s.current != nil {
+		now = s.current.Timestamp.UnixMilli()
+	}
 	a := alert.Alert{Kind: alert.Gap, ID: alert.ID(alert.Gap, "", p.tp.String(), strconv.FormatInt(first, 10)), Missing: missing,
 		Time: now, Created: now, Count: p.gap, FirstSeen: wire.NoTime, LastSeen: wire.NoTime}
 	for _, f := range s.lane.w.cfg.Outputs {

@@ -34,11 +34,12 @@ type lane struct {
 	refused    refusal
 	touched    []*part // with records in this transaction
 	stopping   bool    // this transaction is the last
-	heard      int64   // offset of control up to which requests were looked at
 
 	mu    sync.Mutex
 	parts map[topicPartition]*part // partitions taken over and not revoked since
 	bad   map[topicPartition]fault // partitions that could not be processed, not to be tried again at once
+
+	waiting map[topicPartition]int64 // partitions in quarantine, with the offset of control up to which requests were looked at
 }
 
 // fault is why a partition was put into quarantine, and when.
@@ -140,7 +141,7 @@ func (l *lane) twice(err error) error {
 // session runs turns with one client until the outcome of a transaction is unknown.
 func (l *lane) session(ctx context.Context) error {
 	l.mu.Lock()
-	l.parts = map[topicPartition]*part{}
+	l.parts, l.waiting = map[topicPartition]*part{}, map[topicPartition]int64{}
 	l.mu.Unlock()
 	made := make(chan struct{}) // the client joins its group before its constructor returns
 	sess, err := kgo.NewGroupTransactSession(l.options(made)...)
@@ -224,6 +225,7 @@ func (l *lane) release(_ context.Context, _ *kgo.Client, lost map[string][]int32
 		for _, p := range partitions {
 			tp := topicPartition{topic, p}
 			delete(l.parts, tp)
+			delete(l.waiting, tp)
 			l.w.health.mend(l.name, tp)
 		}
 	}
@@ -269,6 +271,9 @@ func (l *lane) turn(ctx context.Context) error {
 			return err
 		}
 	}
+	// When a heartbeat fails, the client's group management waits until a rebalance is allowed, and End for a heartbeat.
+	// Allowing it ends that: the partitions are lost and the transaction is aborted. A rebalance within End is safe.
+	defer time.AfterFunc(2*l.w.cfg.Timing.Heartbeat, l.sess.AllowRebalance).Stop()
 	committed, err := l.sess.End(end, try)
 	if l.out.sent > 0 {
 		l.w.metrics.seconds.WithLabelValues(string(l.stage)).Observe(time.Since(began).Seconds())
@@ -314,7 +319,7 @@ func (l *lane) fill(ctx context.Context) error {
 		records, bytes := l.step.size()
 		now, stopped := time.Now(), ctx.Err() != nil
 		if stopped || messages >= l.limit || records >= budget.Records || bytes >= budget.Bytes || now.After(old) {
-			return nil
+			return nil //nolint:nilerr // what there is, is committed
 		}
 		wait = 0
 		if n == 0 {

@@ -29,7 +29,8 @@ type part struct {
 	high      int64            // high watermark of the last poll
 	lag       prometheus.Gauge // offsets behind it
 
-	answers []reply // to requests, sent with this transaction
+	answers []reply // to requests that the takeover followed, until they are committed
+	heard   int64   // offset of control up to which requests were looked at
 
 	// of detect and group
 	logID   [16]byte // topic id of the changelog
@@ -54,7 +55,7 @@ const sweepKeys = 300
 // produce sends the outputs of the transaction, and for every partition with state one changelog record per distinct
 // key and at last the input offset that they are current to.
 func (l *lane) produce() error {
-	if err := l.forgetRules(); err != nil {
+	if err := l.heed(); err != nil {
 		return fmt.Errorf("%w: %w", errSession, err)
 	}
 	if err := l.step.flush(); err != nil {
@@ -62,7 +63,7 @@ func (l *lane) produce() error {
 	}
 	topic := l.w.cfg.changelog(l.stage)
 	for _, p := range l.touched {
-		l.answer(p)
+		l.answer(p, p.answers...)
 		if p.rng == nil {
 			continue
 		}
@@ -85,6 +86,9 @@ func (l *lane) produce() error {
 		l.send(&kgo.Record{Topic: topic, Partition: p.tp.partition, Key: []byte(state.OffsetKey), Value: value},
 			func(r *kgo.Record) { p.logNext = r.Offset + 1 })
 	}
+	if err := l.fence(); err != nil {
+		return fmt.Errorf("%w: %w", errSession, err)
+	}
 	return nil
 }
 
@@ -92,9 +96,7 @@ func (l *lane) produce() error {
 func (l *lane) apply() error {
 	for _, p := range l.touched {
 		p.touched, p.newFirst, p.gap, p.answers = false, false, 0, nil
-		if p.next != p.base {
-			p.committed, p.base = p.next, p.next
-		}
+		p.committed, p.base = p.next, p.next
 		if p.rng == nil {
 			continue
 		}

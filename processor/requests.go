@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"firstseen/processor/stage"
 )
@@ -43,14 +45,17 @@ func (r *Request) answerKey(tp topicPartition) string {
 	return prefixAnswer + r.ID + "/" + tp.String()
 }
 
-// requests returns the requests for a partition that have not been answered, oldest first.
-func (c *control) requests(s Stage, tp topicPartition) []*Request {
+// requests returns the requests for a partition that have not been answered and were made since an offset of control,
+// oldest first, and the offset behind the last record looked at.
+func (c *control) requests(s Stage, tp topicPartition, since int64) (open []*Request, next int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var open []*Request
+	if since == c.next {
+		return nil, since
+	}
 	for k, v := range c.values {
 		r := new(Request)
-		if !strings.HasPrefix(k, prefixRequest) || json.Unmarshal(v, r) != nil || r.Stage != s {
+		if !strings.HasPrefix(k, prefixRequest) || c.offsets[k] < since || json.Unmarshal(v, r) != nil || r.Stage != s {
 			continue
 		}
 		if (r.Topic == "" || r.Topic == tp.topic) && (r.Partition < 0 || r.Partition == tp.partition) && c.values[r.answerKey(tp)] == nil {
@@ -58,20 +63,29 @@ func (c *control) requests(s Stage, tp topicPartition) []*Request {
 		}
 	}
 	slices.SortFunc(open, func(a, b *Request) int { return a.Asked.Compare(b.Asked) })
-	return open
+	return open, c.next
 }
 
 // resume returns where requests tell the partition to read on, among the offsets that are known (negative: not known).
-// The answer is sent with the first records read from there: until their commit the group's offset has not moved.
-func (l *lane) resume(p *part, offsets map[string]int64) (next int64, ok bool) {
-	for _, r := range l.w.control.requests(l.stage, p.tp) {
+// have is where it stands, if that is known. The answer is sent in the lane's next transaction, with that offset.
+func (l *lane) resume(p *part, have int64, offsets map[string]int64) (next int64, ok bool) {
+	open, heard := l.w.control.requests(l.stage, p.tp, 0)
+	p.heard = heard
+	for _, r := range open {
 		at, known := offsets[r.Use]
 		if !known || at < 0 {
 			continue
 		}
 		next, ok = at, true
-		p.answers = append(p.answers, reply{r, fmt.Sprintf("reads on at offset %d; committed was %d", at, p.committed)})
-		l.log.Warn("asked to read on elsewhere", "partition", p.tp.String(), "use", r.Use, "at", at, "committed", p.committed)
+		done := fmt.Sprintf("reads on at offset %d", at)
+		switch {
+		case have >= 0 && at > have:
+			done += fmt.Sprintf(", skips %d offsets", at-have)
+		case have > at:
+			done += fmt.Sprintf(", repeats %d offsets", have-at)
+		}
+		p.answers = append(p.answers, reply{r, done})
+		l.log.Warn("asked where to read on", "partition", p.tp.String(), "use", r.Use, "done", done)
 	}
 	return next, ok
 }
@@ -81,44 +95,131 @@ type reply struct {
 	done    string
 }
 
-// forgetRules deletes the state of rules that requests name, in this transaction, and answers them.
-func (l *lane) forgetRules() error {
-	if l.stage == StageIngest || !l.w.control.since(&l.heard) {
+// heed looks for requests made since the last turn. It deletes the state of rules that they name, in this transaction.
+// Where to read on is decided at a takeover, so for such a request it ends the session.
+func (l *lane) heed() error {
+	elsewhere := func(tp topicPartition, open []*Request) error {
+		for _, r := range open {
+			if r.Use != "" {
+				return fmt.Errorf("asked where to read %s on", tp)
+			}
+		}
 		return nil
 	}
+	l.mu.Lock()
+	for tp, heard := range l.waiting {
+		open, next := l.w.control.requests(l.stage, tp, heard)
+		l.waiting[tp] = next
+		if err := elsewhere(tp, open); err != nil {
+			l.mu.Unlock()
+			return err
+		}
+	}
+	l.mu.Unlock()
 	for _, p := range l.owned() {
-		for _, r := range l.w.control.requests(l.stage, p.tp) {
-			if r.Rule == "" {
+		open, next := l.w.control.requests(l.stage, p.tp, p.heard)
+		if err := elsewhere(p.tp, open); err != nil {
+			return err
+		}
+		for _, r := range open {
+			if p.rng == nil {
 				continue
 			}
-			n := 0
-			for _, id := range l.w.texts.states(r.Rule) {
-				for _, kind := range []byte{stage.TermKind, stage.WindowKind, stage.CapKind} {
-					var keys [][]byte
-					if err := p.view.Scan(append([]byte{kind}, id[:]...), func(key, _ []byte) error {
-						keys = append(keys, slices.Clone(key))
-						return nil
-					}); err != nil {
-						return fmt.Errorf("delete the state of rule %s: %w", r.Rule, err)
-					}
-					for _, k := range keys {
-						p.view.Delete(k)
-					}
-					n += len(keys)
-				}
+			n, err := l.forgetRule(p, r.Rule)
+			if err != nil {
+				return fmt.Errorf("delete the state of rule %s: %w", r.Rule, err)
 			}
-			p.answers = append(p.answers, reply{r, fmt.Sprintf("deleted %d keys of rule %s", n, r.Rule)})
 			l.touch(p)
+			l.answer(p, reply{r, fmt.Sprintf("deleted %d keys of rule %s", n, r.Rule)})
+		}
+		l.count(func() { p.heard = next }) // an abort takes back what was done
+		if len(p.answers) > 0 || p.gap > 0 {
+			l.touch(p) // without waiting for a record
 		}
 	}
 	return nil
 }
 
-// answer sends the answers of a partition's requests in this transaction.
-func (l *lane) answer(p *part) {
-	for _, a := range p.answers {
+// forgetRule deletes what a partition knows of a rule, and returns how many keys that was.
+func (l *lane) forgetRule(p *part, rule string) (n int, err error) {
+	for _, id := range l.w.texts.states(rule) {
+		for _, kind := range []byte{stage.TermKind, stage.WindowKind, stage.CapKind} {
+			var keys [][]byte
+			if err := p.view.Scan(append([]byte{kind}, id[:]...), func(key, _ []byte) error {
+				keys = append(keys, slices.Clone(key))
+				return nil
+			}); err != nil {
+				return n, err
+			}
+			for _, k := range keys {
+				p.view.Delete(k)
+			}
+			n += len(keys)
+		}
+	}
+	return n, nil
+}
+
+// answer sends answers to requests in this transaction.
+func (l *lane) answer(p *part, answers ...reply) {
+	for _, a := range answers {
 		l.send(&kgo.Record{Topic: l.w.control.topic, Key: []byte(a.request.answerKey(p.tp)), Value: []byte(a.done)}, nil)
 	}
+}
+
+// fence commits the input offsets of partitions that this transaction writes for without having read from them. The
+// client commits offsets of records only, and it is the offsets by which a lane that lost its partitions is found out:
+// without them it could write to a changelog that another lane goes on with.
+func (l *lane) fence() error {
+	commit := kmsg.NewPtrTxnOffsetCommitRequest()
+	topics := map[string][]kmsg.TxnOffsetCommitRequestTopicPartition{}
+	for _, p := range l.touched {
+		if p.next == p.base {
+			rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+			rp.Partition, rp.Offset = p.tp.partition, p.next
+			topics[p.tp.topic] = append(topics[p.tp.topic], rp)
+		}
+	}
+	if len(topics) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), l.w.cfg.Timing.Transaction)
+	defer cancel()
+	cl := l.sess.Client()
+	if err := cl.Flush(ctx); err != nil { // the coordinator knows the transaction when it has a record
+		return err
+	}
+	id, epoch, err := cl.ProducerID(ctx)
+	if err != nil {
+		return err
+	}
+	add := kmsg.NewPtrAddOffsetsToTxnRequest()
+	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = l.name, id, epoch, l.w.cfg.group(l.stage)
+	if resp, err := add.RequestWith(ctx, cl); err != nil {
+		return err
+	} else if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+		return fmt.Errorf("add offsets to the transaction: %w", err)
+	}
+	commit.TransactionalID, commit.ProducerID, commit.ProducerEpoch, commit.Group = l.name, id, epoch, add.Group
+	commit.MemberID, commit.Generation = cl.GroupMetadata()
+	commit.InstanceID = &l.name
+	for topic, partitions := range topics {
+		rt := kmsg.NewTxnOffsetCommitRequestTopic()
+		rt.Topic, rt.Partitions = topic, partitions
+		commit.Topics = append(commit.Topics, rt)
+	}
+	resp, err := commit.RequestWith(ctx, cl)
+	if err != nil {
+		return err
+	}
+	for _, rt := range resp.Topics {
+		for _, rp := range rt.Partitions {
+			if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
+				return fmt.Errorf("commit the offset of %s/%d: %w", rt.Topic, rp.Partition, err)
+			}
+		}
+	}
+	return nil
 }
 
 // Ask writes a request to control and waits until every partition it concerns has answered, or ctx ends. It calls told
@@ -126,6 +227,11 @@ func (l *lane) answer(p *part) {
 func Ask(ctx context.Context, cfg Config, r Request, told func(partition, done string)) error {
 	if err := cfg.setDefaults(); err != nil {
 		return err
+	}
+	if known := []string{UseStore, UseCommitted, UseEarliest}; r.Stage != StageIngest && r.Use != "" && !slices.Contains(known, r.Use) {
+		return fmt.Errorf("stage %s can go on at %s, not at %q", r.Stage, strings.Join(known, ", "), r.Use)
+	} else if known[0] = UseNoted; r.Stage == StageIngest && !slices.Contains(known, r.Use) {
+		return fmt.Errorf("stage ingest keeps no state and can go on at %s, not at %q", strings.Join(known, ", "), r.Use)
 	}
 	c, err := openControl(ctx, &cfg)
 	if err != nil {

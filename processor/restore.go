@@ -279,7 +279,7 @@ func openTransactions(ctx context.Context, adm *kadm.Client, topic string, parti
 // ready compares a restored partition with its input, and makes it ready for records.
 func (l *lane) ready(p *part, starts kadm.ListedOffsets) error {
 	start, _ := starts.Lookup(p.tp.topic, p.tp.partition)
-	resumed, asked := l.resume(p, map[string]int64{UseStore: p.pos.InputNext, UseCommitted: p.committed, UseEarliest: start.Offset})
+	resumed, asked := l.resume(p, p.pos.InputNext, map[string]int64{UseStore: p.pos.InputNext, UseCommitted: p.committed, UseEarliest: start.Offset})
 	reset := fmt.Sprintf("firstseen state reset --stage %s --partition %d --use", l.stage, p.tp.partition)
 	switch {
 	case p.pos.InputNext > 0 && p.pos.InputTopicID != p.inputID:

@@ -20,6 +20,7 @@ import (
 // that cannot be opened is paused, the others run.
 func (l *lane) takeOver(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	began := time.Now()
+	_, heard := l.w.control.requests(l.stage, topicPartition{}, 0)
 	opened, failed, err := l.open(ctx, offsets)
 	if err != nil {
 		return nil, err
@@ -29,9 +30,13 @@ func (l *lane) takeOver(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	for tp, p := range opened {
 		p.base = p.next
 		l.parts[tp] = p
+		delete(l.waiting, tp)
 		offsets[tp.topic][tp.partition] = kgo.NewOffset().At(p.next)
 		resume[tp.topic] = append(resume[tp.topic], tp.partition)
 		l.w.health.mend(l.name, tp)
+	}
+	for tp := range failed {
+		l.waiting[tp] = heard
 	}
 	l.mu.Unlock()
 	for tp, err := range failed {
@@ -101,8 +106,12 @@ func (l *lane) open(ctx context.Context, offsets map[string]map[int32]kgo.Offset
 			case isBad:
 				failed[tp] = bad.err
 			case l.w.topicIDs[topic] != details[topic].ID.String():
-				failed[tp] = fmt.Errorf("topic %s was deleted and created again (its id is %s, the deployment knows %s): nothing is read from it; "+
-					"if the new topic is meant, start the workers once with --change-sources", topic, details[topic].ID, l.w.topicIDs[topic])
+				hint := "start a deployment with another app name"
+				if l.stage == StageIngest {
+					hint = "if the new topic is meant, start the workers once with --change-sources"
+				}
+				failed[tp] = fmt.Errorf("topic %s was deleted and created again (its id is %s, the deployment knows %s): nothing is read from it; %s",
+					topic, details[topic].ID, l.w.topicIDs[topic], hint)
 			case l.stage == StageIngest:
 				if err := l.openSource(p, start.Offset); err != nil {
 					failed[tp] = err
@@ -130,16 +139,20 @@ func (l *lane) openSource(p *part, start int64) error {
 			return fmt.Errorf("the note of %s in control cannot be read: %w", p.tp, err)
 		}
 	}
-	p.noted = note.Next
+	noted := int64(-1)
+	if note.TopicID == kadm.TopicID(p.inputID).String() { // else it is about another topic of this name
+		noted = note.Next
+	}
+	p.noted = noted
 	p.firstSeen = l.w.control.get(sourceKey(prefixFirst, p.tp.topic, p.tp.partition)) != nil
-	if next, ok := l.resume(p, map[string]int64{UseNoted: note.Next, UseEarliest: start, UseCommitted: p.committed}); ok {
+	if next, ok := l.resume(p, max(noted, p.committed), map[string]int64{UseNoted: noted, UseEarliest: start, UseCommitted: p.committed}); ok {
 		p.next = max(next, start)
 		return nil
 	}
 	switch {
-	case p.committed < 0 && note.Next > 0:
+	case p.committed < 0 && noted >= 0:
 		return fmt.Errorf("the committed offset of group %s for %s is gone, but it had been read to offset %d: reading it again would repeat alerts; "+
-			"run: firstseen state reset --stage ingest --use noted", l.w.cfg.group(l.stage), p.tp, note.Next)
+			"run: firstseen state reset --stage ingest --use noted", l.w.cfg.group(l.stage), p.tp, noted)
 	case p.committed < 0:
 		p.next = start // an explicit offset: an abort must be able to go back to it
 	case p.committed < start:

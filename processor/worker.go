@@ -58,6 +58,7 @@ func (w *Worker) work(ctx context.Context) error {
 			return err
 		}
 		defer w.store.Close()
+		w.dropOldRanges()
 		defer w.metrics.watchStore(w.store)()
 	}
 	if err := w.announce(ctx); err != nil {
@@ -142,6 +143,9 @@ func (w *Worker) prepare(ctx context.Context) error {
 	if err := w.ensure(ctx, adm, cfg.Plan()[:1]); err != nil {
 		return err
 	}
+	if err := w.fence(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
 	if w.control, err = openControl(ctx, cfg); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
@@ -183,6 +187,30 @@ func (w *Worker) prepare(ctx context.Context) error {
 	w.texts.control = w.control
 	ok = true
 	return nil
+}
+
+// fence ends the transactions that a killed predecessor of this instance left open. One that holds a record of control
+// would keep this worker from reading control until it times out.
+func (w *Worker) fence(ctx context.Context) error {
+	for _, s := range w.cfg.Stages {
+		for n := range w.cfg.Lanes[s] {
+			cl, err := kgo.NewClient(w.cfg.client(kgo.TransactionalID(w.cfg.laneName(s, n)), kgo.TransactionTimeout(w.cfg.Timing.Transaction))...)
+			if err != nil {
+				return err
+			}
+			_, _, err = cl.ProducerID(ctx)
+			cl.Close()
+			if err != nil {
+				return fmt.Errorf("fence %s: %w", w.cfg.laneName(s, n), err)
+			}
+		}
+	}
+	return nil
+}
+
+// laneName is the transactional id and the group instance id of a lane.
+func (c *Config) laneName(s Stage, n int) string {
+	return fmt.Sprintf("%s-%s-%s-%d", c.App, s, c.Instance, n)
 }
 
 // sourceIDs returns the topic ids of the sources.
@@ -375,7 +403,7 @@ func (w *Worker) dropOldRanges() {
 }
 
 func (w *Worker) newLane(s Stage, n int) *lane {
-	name := fmt.Sprintf("%s-%s-%s-%d", w.cfg.App, s, w.cfg.Instance, n)
+	name := w.cfg.laneName(s, n)
 	l := &lane{w: w, stage: s, name: name, log: w.cfg.Log.With(slog.String("lane", name)), slice: maxSlice, limit: w.cfg.Commit.Messages, bad: map[topicPartition]fault{}}
 	switch s {
 	case StageIngest:

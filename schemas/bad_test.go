@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -46,9 +47,10 @@ func TestBadInput(t *testing.T) {
 		{"line of several cut off behind a colon", `{"eventVersion":` + "\n" + a + "\n" + b, []string{`0 dead truncated`, "1 aws.cloudtrail 192.0.2.1", second}},
 		{"file in a string cut off", cut(`{"timestamp":"x","message":`+quote(file(a, b))+`}`, 40), []string{first, `1 dead truncated`}},
 		{"log events cut off", cut(`{"messageType":"DATA_MESSAGE","logEvents":[{"id":"1","message":`+quote(a)+`},{"id":"2","message":`+quote(b)+`}]}`, 40), []string{first, `1 dead truncated`}},
-		{"gzip cut off", cut(gzipped(file(a, string(random[:0])+b, strings.Repeat("x", 10))), 12), nil},
+		{"gzip cut off behind the last byte of a bad file", cut(gzipped(file(a, `{"a":1 "b":2}`, b)), 8), []string{first, `1 dead invalid_json`, second, `3 dead truncated ""`}},
 		{"gzip with a wrong checksum", string(damaged), []string{first, "1 aws.cloudtrail 192.0.2.2", `2 dead invalid_gzip ""`}},
 		{"gzip by two bytes", "\x1f\x8bnot gzip", []string{`-1 dead invalid_gzip`}},
+		{"access line with two spaces", strings.Replace(la, "] ", "]  ", 1), []string{`-1 dead unknown_shape`}},
 		{"access line cut off in field 3", la[:80], []string{`-1 dead truncated`}},
 		{"access line cut off in field 4", la[:110], []string{`-1 dead truncated`}},
 		{"access line cut off in field 7", la[:140], []string{`-1 dead truncated`}},
@@ -68,6 +70,7 @@ func TestBadInput(t *testing.T) {
 		{"bad element: commas", `{"Records":[` + a + ",,," + b + ",]}", []string{first, `1 dead invalid_json ""`, second}},
 		{"records within a record", file(strings.Replace(a, `"responseElements":null`, `"responseElements":{"x":"}","l":[1,`+b+`]}`, 1), b), []string{first, "1 aws.cloudtrail 192.0.2.2"}},
 
+		{"envelope of nothing", `{"message":""}` + "\n" + a, []string{"1 aws.cloudtrail 192.0.2.1"}},
 		{"four envelopes", `{"message":` + quote(`{"message":`+quote(`{"message":`+quote(file(a))+`}`)+`}`) + `}`, []string{`0 dead too_nested`}},
 		{"four strings", quote(quote(quote(quote(a)))), []string{`0 dead too_nested`}},
 		{"four strings, cut off", cut(quote(quote(quote(quote(a)))), 20), []string{`0 dead too_nested`}},
@@ -84,7 +87,7 @@ func TestBadInput(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, _ := decode(t, Config{}, Message{Value: []byte(test.value), Timestamp: now}, "source.address")
-			if len(got) != len(test.want) && test.want != nil {
+			if len(got) != len(test.want) {
 				t.Fatalf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(test.want, "\n"))
 			}
 			for i, want := range test.want {
@@ -186,3 +189,24 @@ func TestBounds(t *testing.T) {
 		})
 	}
 }
+
+// A dead letter says where and why.
+func TestDetail(t *testing.T) {
+	var got []string
+	d := NewDecoder(Config{Bounds: Bounds{RecordBytes: 1000, Depth: 5}})
+	value := `{"Records":[{"eventVersion":tru},{"eventVersion":[[[[[1]]]]]},{"eventVersion":"` + strings.Repeat("x", 1000) + `"},{"a":1},{"eventVersion":"2}]}`
+	d.Decode(Message{Value: []byte(value), Timestamp: now, File: "f", Line: 7}, deadFunc(func(l DeadLetter) {
+		got = append(got, fmt.Sprintf("%s:%d %s: %s", l.Value[:min(len(l.Value), 8)], l.Line, l.Reason, l.Detail))
+	}))
+	check(t, got,
+		`{"eventV:7 invalid_json: invalid character at byte 19`,
+		`{"eventV:7 too_deep: more than 5 levels`,
+		`{"eventV:7 too_large: 1019 bytes, the bound for a record is 1000`,
+		`{"a":1}:7 unknown_shape: no envelope and no record that is known`,
+		`{"eventV:7 truncated: breaks off`)
+}
+
+type deadFunc func(DeadLetter)
+
+func (f deadFunc) Event(*Event)      {}
+func (f deadFunc) Dead(l DeadLetter) { f(l) }

@@ -3,6 +3,7 @@ package schemas
 import (
 	"bytes"
 
+	"firstseen/schemas/internal/times"
 	"firstseen/schemas/jsonscan"
 )
 
@@ -19,12 +20,8 @@ const (
 // cloudTrail parses raw, a whole JSON object, as a CloudTrail record and fills the event. FORMATS 2 is the table of
 // fields.go; what is more than a copy is here. Sources: AWS's record reference, Elastic's aws.cloudtrail pipeline.
 func (d *Decoder) cloudTrail(raw []byte) (verdict, Reason) {
-	end, fault := d.parser.Parse(d.layout.tree, raw, 0, d.bounds.Depth)
-	if fault != jsonscan.None {
-		return isBad, reasonOf(fault)
-	}
-	if jsonscan.Space(raw, end) < len(raw) {
-		return isBad, InvalidJSON
+	if reason := d.parse(d.layout.tree, raw); reason != "" {
+		return isBad, reason
 	}
 	d.text = d.text[:0]
 	e := d.begin(CloudTrail, raw)
@@ -59,7 +56,7 @@ func (d *Decoder) cloudTrail(raw []byte) (verdict, Reason) {
 	case !d.isCloudTrail(e, when):
 		return isNone, ""
 	}
-	millis, ok := parseTime(when)
+	millis, ok := times.Parse(when)
 	if e.Time, e.Flags, ok = d.clock.settle(millis, ok); !ok {
 		return isBad, NoTime
 	}
@@ -107,7 +104,7 @@ func (d *Decoder) deriveCloudTrail(e *Event, login []byte) {
 	for i, object := range e.objects {
 		if f := fRequestText + Field(i); object != nil && d.layout.wants[f] {
 			start := len(d.text)
-			d.text, _ = appendObject(d.text, object, 0)
+			d.text, _ = jsonscan.AppendText(d.text, object, 0)
 			if text := d.text[start:len(d.text):len(d.text)]; len(text) > 0 {
 				e.add(Slot(f), Value{Text: text})
 			}

@@ -151,6 +151,7 @@ func TestEnvelopes(t *testing.T) {
 		{"2 files, concatenated gzip", gzipped(file) + gzipped(a), append(two[:2:2], trail(2, "192.0.2.1"))},
 		{"3 EventBridge", `{"version":"0","id":"x","detail-type":"AWS API Call via CloudTrail","source":"aws.s3","account":"1","detail":` + a + `}`, one},
 		{"3 EventBridge, detail first", `{"detail":` + a + `,"detail-type":"AWS API Call via CloudTrail"}`, one},
+		{"3 EventBridge, not of an API call", `{"detail-type":"AWS Service Event via CloudTrail","source":"aws.s3","detail":` + a + `}`, one},
 		{"4 CloudWatch Logs", gzipped(cloudwatch("DATA_MESSAGE", a, b)), two},
 		{"4 CloudWatch Logs, Firehose", cloudwatch("DATA_MESSAGE", a) + cloudwatch("DATA_MESSAGE", b), two},
 		{"4 CloudWatch Logs, a file in each", cloudwatch("DATA_MESSAGE", file, file), append(two[:2:2], trail(2, "192.0.2.1"), trail(3, "192.0.2.2"))},

@@ -3,6 +3,7 @@ package schemas
 import (
 	"bytes"
 
+	"firstseen/schemas/internal/times"
 	"firstseen/schemas/jsonscan"
 )
 
@@ -94,7 +95,7 @@ func payloadOf(line []byte) int {
 	if at < 0 {
 		return 0
 	}
-	if _, ok := parseISO(line[:at]); !ok {
+	if _, ok := times.Parse(line[:at]); !ok {
 		return 0
 	}
 	for range 8 { // the host may be written as {name=a, ip=b}
@@ -117,14 +118,18 @@ func (d *Decoder) enter(value []byte, level int) {
 		d.dead(TooNested, "more envelopes inside one another than the bound", value)
 		return
 	}
-	cut, before := d.cut, d.stats.Records
-	d.cut = ""
 	if value[0] == '"' {
-		d.stream(d.open(value[1:len(value)-1], level), level+1)
-	} else {
-		d.stream(value, level+1)
+		value = d.open(value[1:len(value)-1], level)
 	}
-	if d.cut = cut; d.stats.Records == before {
+	d.inner(value, level+1)
+}
+
+// inner decodes what an envelope carries whole, even if the envelope itself breaks off.
+func (d *Decoder) inner(data []byte, level int) {
+	cut, ended, before := d.cut, d.ended, d.stats.Records
+	d.cut = ""
+	d.stream(data, level)
+	if d.cut, d.ended = cut, ended; d.stats.Records == before {
 		d.skip()
 	}
 }

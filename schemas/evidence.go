@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"iter"
 	"unicode/utf8"
+
+	"firstseen/schemas/jsonscan"
 )
 
 // Evidence is what an alert shows of the event that it is about: of every value the field's number and its length as
@@ -51,7 +53,7 @@ func (e *Event) AppendEvidence(dst []byte) []byte {
 		}
 		// No rule asked for the text of this object, so it has not been made.
 		if object := e.objects[f-fRequestText]; object != nil {
-			if text, _ := appendObject(nil, object, 0); len(text) > 0 {
+			if text, _ := jsonscan.AppendText(nil, object, 0); len(text) > 0 {
 				dst = appendField(dst, f, text)
 			}
 		}

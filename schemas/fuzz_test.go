@@ -119,15 +119,11 @@ func FuzzFile(f *testing.F) {
 	})
 }
 
-// FuzzTime and addresses: what a record says about itself is never more than wrong.
-func FuzzTime(f *testing.F) {
-	for _, s := range []string{"2024-02-06T00:00:38Z", "[06/Feb/2024:00:00:38 +0000]", "1707177638.5", "-", "::ffff:1.2.3.4", "fe80::1%x"} {
+func FuzzParseIP(f *testing.F) {
+	for _, s := range []string{"1.2.3.4", "::ffff:1.2.3.4", "fe80::1%x", "-"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if ms, ok := parseTime(text); ok && (ms < -62200000000000 || ms > 253500000000000_0) {
-			t.Errorf("%q is %d", text, ms)
-		}
 		if addr, ok := ParseIP(text, false); ok && (!addr.IsValid() || addr.Zone() != "" || addr.Is4In6()) {
 			t.Errorf("%q is %s", text, addr)
 		}

@@ -120,9 +120,9 @@ func (w *wildcard) fill(e *Event) {
 		if e.objects[o] == nil {
 			continue
 		}
-		leaves([]byte(flattened+flat[o].name), e.objects[o], 0, -1, func(name []byte, v Value) {
+		jsonscan.Leaves([]byte(flattened+flat[o].name), e.objects[o], 0, func(name, text []byte, kind jsonscan.Kind, elem int32) {
 			if matches(w.pattern, string(name)) {
-				e.slots[w.slot] = append(e.slots[w.slot], v)
+				e.slots[w.slot] = append(e.slots[w.slot], Value{Text: text, Kind: Kind(kind), Elem: elem})
 			}
 		})
 	}

@@ -3,6 +3,7 @@ package schemas
 import (
 	"strings"
 
+	"firstseen/schemas/internal/times"
 	"firstseen/schemas/jsonscan"
 )
 
@@ -30,12 +31,8 @@ var s3Names, s3Tree = func() (map[string]Field, *jsonscan.Tree) {
 // s3JSON parses raw, a whole JSON object, as an S3 access record and fills the event. It is one if it says where the
 // request came from, or which operation it was on which bucket.
 func (d *Decoder) s3JSON(raw []byte) (verdict, Reason) {
-	end, fault := d.parser.Parse(s3Tree, raw, 0, d.bounds.Depth)
-	if fault != jsonscan.None {
-		return isBad, reasonOf(fault)
-	}
-	if jsonscan.Space(raw, end) < len(raw) {
-		return isBad, InvalidJSON
+	if reason := d.parse(s3Tree, raw); reason != "" {
+		return isBad, reason
 	}
 	d.text, d.columns = d.text[:0], columns{}
 	found := false
@@ -56,7 +53,7 @@ func (d *Decoder) s3JSON(raw []byte) (verdict, Reason) {
 		return isNone, ""
 	}
 	e := d.begin(S3Access, raw)
-	millis, ok := parseTime(c[3])
+	millis, ok := times.Parse(c[3])
 	if e.Time, e.Flags, ok = d.clock.settle(millis, ok); !ok {
 		return isBad, NoTime
 	}

@@ -3,6 +3,8 @@ package schemas
 import (
 	"bytes"
 	"unicode/utf8"
+
+	"firstseen/schemas/internal/times"
 )
 
 // columns are the fields of an S3 access log, 1 to 27; 0 is not used. Absent ones are nil.
@@ -42,9 +44,9 @@ func (c *columns) parseLine(line []byte) (whole bool, reason Reason) {
 		if len(l.rest) == 0 {
 			return false, Truncated
 		}
-		field, complete := l.token()
-		if !complete && f < 8 {
-			return false, Truncated
+		field, ok := l.token()
+		if !ok && len(l.rest) > 0 {
+			return false, UnknownShape // two spaces: no telling which field is which
 		}
 		c[f] = field
 	}
@@ -174,7 +176,7 @@ func (d *Decoder) s3Line(line []byte) (verdict, Reason) {
 	if reason != "" {
 		return isNone, reason
 	}
-	millis, ok := parseTime(d.columns[3])
+	millis, ok := times.Parse(d.columns[3])
 	if !ok && !hasAnyPrefix(d.columns[7], operations) {
 		return isNone, UnknownShape
 	}
@@ -223,7 +225,7 @@ func (d *Decoder) accessLine(line []byte) {
 	case len(line) > d.bounds.RecordBytes:
 		d.dead(TooLarge, "", line)
 		return
-	case d.filter && !d.matchers[S3Access].passes(line):
+	case d.filter && !d.matchers[S3Access].Passes(line):
 		d.count()
 		d.stats.Filtered++
 		return

@@ -7,102 +7,6 @@ import (
 	"firstseen/schemas/jsonscan"
 )
 
-// sniffed is what the first key of an object says about it.
-type sniffed uint8
-
-const (
-	sniffNothing sniffed = iota
-	sniffCloudTrail
-	sniffS3
-)
-
-// sniff looks at the first key of the object at i. AWS writes eventVersion first; other writers sort the keys or begin
-// with the action. A guess that turns out wrong costs time, not the record.
-func sniff(data []byte, i int) sniffed {
-	i = jsonscan.Space(data, i+1)
-	if i >= len(data) || data[i] != '"' {
-		return sniffNothing
-	}
-	n := bytes.IndexByte(data[i+1:min(len(data), i+34)], '"')
-	if n < 0 {
-		return sniffNothing
-	}
-	key := data[i+1 : i+1+n]
-	switch string(key) {
-	case "eventVersion", "eventTime", "eventName", "eventSource", "eventID", "userIdentity", "additionalEventData",
-		"apiVersion", "awsRegion", "errorCode", "errorMessage", "eventCategory", "eventType", "managementEvent":
-		return sniffCloudTrail
-	}
-	var folded [33]byte
-	if _, ok := s3Names[string(jsonscan.Fold(folded[:0], key))]; ok {
-		return sniffS3
-	}
-	return sniffNothing
-}
-
-// object decodes the JSON object at i and returns the index after it.
-func (d *Decoder) object(data []byte, i, level int) (next int) {
-	kind := sniff(data, i)
-	if kind == sniffNothing {
-		return d.envelope(data, i, level, kind)
-	}
-	var (
-		end    int
-		reason Reason
-		single = d.single // then the first object ends with the data, or is none
-	)
-	if d.single = false; single {
-		end = bytes.LastIndexByte(data, '}') + 1
-	} else if end = objectLine(data, i, false); end > 0 {
-	} else if end, reason = d.skipTo(data, i); reason != "" {
-		return d.remains(data, i, end, reason)
-	}
-	raw := data[i:end]
-	v, reason := d.record(raw, kind, !single)
-	switch {
-	case v == isNone:
-		return d.envelope(data, i, level, kind)
-	case v != isBad:
-		return end
-	case single && reason != TooLarge:
-		return d.object(data, i, level)
-	case reason == InvalidJSON:
-		return d.remains(data, i, end, reason)
-	}
-	d.dead(reason, "", raw)
-	return end
-}
-
-// record decodes one record of a kind: filter unless that has been done, parse, emit. Of isNone and isBad the caller makes what is right there.
-func (d *Decoder) record(raw []byte, kind sniffed, filter bool) (verdict, Reason) {
-	s, parse := CloudTrail, d.cloudTrail
-	if kind == sniffS3 {
-		s, parse = S3Access, d.s3JSON
-	}
-	if s == CloudTrail && d.m.Format == FormatS3Access || s == S3Access && d.m.Format == FormatCloudTrail {
-		return isNone, ""
-	}
-	switch {
-	case d.counting:
-		d.count()
-		return isEvent, ""
-	case len(raw) > d.bounds.RecordBytes:
-		return isBad, TooLarge
-	case filter && d.filter && !d.matchers[s].passes(raw):
-		d.count()
-		d.stats.Filtered++
-		return isEvent, ""
-	}
-	v, reason := parse(raw)
-	switch v {
-	case isEvent:
-		d.emit(d.events[s])
-	case isSkipped:
-		d.skip()
-	}
-	return v, reason
-}
-
 // span is where a member's value is; none if end is 0.
 type span struct{ at, end int }
 
@@ -215,6 +119,11 @@ func (m *members) kind() sniffed {
 	return sniffS3
 }
 
+// isTrail reports whether EventBridge says that it carries a CloudTrail record, of an API call or of anything else.
+func (m *members) isTrail(data []byte) bool {
+	return m.detail.end > 0 && bytes.HasSuffix(m.detailType.in(data), []byte(` via CloudTrail"`))
+}
+
 // unwrap decodes what the object carries if it is an envelope, and returns where that ends. The object itself need not
 // be complete.
 func (d *Decoder) unwrap(data []byte, m *members, level int) (end int, ok bool) {
@@ -227,7 +136,7 @@ func (d *Decoder) unwrap(data []byte, m *members, level int) (end int, ok bool) 
 			d.elements(data, m.logEvents.at+1, level, (*Decoder).logElement)
 		}
 		return m.logEvents.end, true
-	case m.detail.end > 0 && bytes.HasSuffix(m.detailType.in(data), []byte(` via CloudTrail"`)):
+	case m.isTrail(data):
 		carried = m.detail
 	case m.schema.end > 0 && m.payload.end > 0:
 		d.connect(data, m, level)
@@ -247,7 +156,7 @@ func (d *Decoder) unwrap(data []byte, m *members, level int) (end int, ok bool) 
 // classify decodes an object whose members are known.
 func (d *Decoder) classify(data []byte, object span, m *members, level int, tried sniffed) {
 	if m.event.is(data, "s3:TestEvent") || m.kind() != sniffCloudTrail && m.notice.end > 0 ||
-		m.detail.end > 0 && m.source.is(data, "aws.s3") && !m.detailType.is(data, "AWS API Call via CloudTrail") {
+		m.source.is(data, "aws.s3") && m.detail.end > 0 && !m.isTrail(data) {
 		d.skip()
 		return
 	}
@@ -278,10 +187,7 @@ func (d *Decoder) connect(data []byte, m *members, level int) {
 		plain := make([]byte, base64.StdEncoding.DecodedLen(len(payload)))
 		n, err := base64.StdEncoding.Decode(plain, payload[1:len(payload)-1])
 		if err == nil && level < d.bounds.Nesting {
-			before := d.stats.Records
-			if d.stream(plain[:n], level+1); d.stats.Records == before {
-				d.skip()
-			}
+			d.inner(plain[:n], level+1)
 			return
 		}
 	}

@@ -76,7 +76,7 @@ func (s *Store) await(fn func() error) error {
 	case err = <-done:
 	case <-s.stop:
 		if !s.ready.Load() && errors.Is(s.failure(), ErrCorrupt) {
-			<-done // nothing keeps it, and only an open Pebble can be closed
+			<-done //nolint:errcheck // nothing keeps it, and only an open Pebble can be closed
 		}
 	}
 	if failed := s.failure(); failed != nil {
@@ -113,7 +113,7 @@ func (s *Store) backgroundError(err error) {
 	if pebble.IsCorruptionError(err) {
 		err = s.corrupt(err.Error())
 	}
-	s.fail(err)
+	_ = s.fail(err) // whoever calls next gets it
 }
 
 // openError tells a store that is broken from one that cannot be opened just now.

@@ -72,7 +72,7 @@ func tableBytes(t testing.TB, s *Store) (total int64) {
 		t.Fatal(err)
 	}
 	m := s.db.Metrics()
-	return int64(m.Total().TablesSize)
+	return m.Total().TablesSize
 }
 
 // The budget is 60 bytes a term on disk, filters included.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -52,7 +53,7 @@ func (d *demo) chapters(s *traffic.Story) error {
 	for i, c := range s.Chapters {
 		pause(d.ctx, time.Until(d.say.began.Add(c.Time.Sub(s.Chapters[0].Time))))
 		if d.ctx.Err() != nil {
-			return nil
+			return context.Cause(d.ctx)
 		}
 		n := len(left)
 		if i+1 < len(s.Chapters) {

@@ -98,6 +98,7 @@ func TestDemoInterrupted(t *testing.T) {
 		args     []string
 		code     int
 	}{
+		{"while it is quiet", "no alert", nil, exitOK},
 		{"at an alert", "ALERT", nil, exitOK},
 		{"between worker and worker", "kill -9", []string{"--crash"}, exitFindings},
 	} {
@@ -110,6 +111,9 @@ func TestDemoInterrupted(t *testing.T) {
 				t.Errorf("exit code %d, want %d", code, c.code)
 			}
 			inOrder(t, out.String(), c.at, "interrupted; nothing is left behind")
+			if strings.Contains(out.String(), "missing") {
+				t.Error("a verdict without an end")
+			}
 		})
 	}
 }

@@ -33,7 +33,7 @@ func judgeAlerts(want []*traffic.Alert, got []seenAlert) demoVerdict {
 	}
 	ids := map[string]name{}    // of open alerts
 	closed := map[string]bool{} // ids
-	opened := map[name]bool{}   //
+	opened := map[name]bool{}
 	for _, a := range got {
 		n := name{a.rule, a.eventID}
 		e := expected[n]

@@ -138,7 +138,7 @@ func TestTemplates(t *testing.T) {
 func TestNearest(t *testing.T) {
 	words := []string{"severity", "strict", "summary_attributes", "title"}
 	for word, want := range map[string]string{
-		"sevrity": "severity", "Severity": "severity", "severiyt": "severity", "tilte": "title", "sumary-attributes": "summary_attributes",
+		"sevrity": "severity", "Severity": "severity", "severiyt": "severity", "tilte": "title", "summaryattributes": "summary_attributes",
 		"colour": "", "": "", "x": "",
 	} {
 		if got := Nearest(word, words); got != want {

@@ -1,4 +1,5 @@
-package schemas
+// Package literal finds literals in raw records, to spare parsing those that no rule can match.
+package literal
 
 import (
 	"bytes"
@@ -6,18 +7,15 @@ import (
 	"strings"
 )
 
-// Filter is a condition that every record which a rule can match fulfils: for each clause the record contains one of
-// its literals. It is checked before the record is parsed. No clauses: every record passes.
-type Filter struct{ Clauses [][]string }
-
-// matcher is a compiled Filter. It belongs to one decoder: the clauses move.
-type matcher struct {
-	clauses [][]needle
+// Matcher is a condition: for each clause a record contains one of its literals. It belongs to one goroutine: the clauses
+// move.
+type Matcher struct {
+	clauses [][]Needle
 	never   bool // a clause without literals: nothing passes
 }
 
-// needle is a literal, searched for by its rarest byte.
-type needle struct {
+// Needle is a literal, searched for by its rarest byte.
+type Needle struct {
 	text string
 	rare int
 }
@@ -26,22 +24,19 @@ type needle struct {
 // invictus-ir dataset).
 const commonFirst = `"earts:n-oi2c,1dum30.7AlpI8v94/wfSb g65yCTDEh{}NRHPMVQFzqxZkUjKB()GOL+JX;_W[]Y\%=*'!$&?`
 
-// newMatcher drops the clauses that cannot be checked on raw bytes: those with an empty literal, or one that JSON may
-// write in more than one way other than by \u.
-func newMatcher(f *Filter) *matcher {
-	if f == nil {
-		return nil
-	}
-	m := &matcher{}
-	for _, literals := range f.Clauses {
+// NewMatcher returns a matcher of these clauses, nil if there is nothing to check. It drops the clauses that cannot be
+// checked on raw bytes: those with an empty literal, or one that JSON may write in more than one way other than by \u.
+func NewMatcher(clauses [][]string) *Matcher {
+	m := &Matcher{}
+	for _, literals := range clauses {
 		m.never = m.never || len(literals) == 0
-		var clause []needle
+		var clause []Needle
 		for _, text := range literals {
 			if text == "" || strings.ContainsAny(text, "\"\\\uFFFD\x00\x01\x02\x03\x04\x05\x06\a\b\t\n\v\f\r\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f") {
 				clause = nil
 				break
 			}
-			clause = append(clause, newNeedle(text))
+			clause = append(clause, New(text))
 		}
 		if clause != nil {
 			m.clauses = append(m.clauses, clause)
@@ -50,11 +45,12 @@ func newMatcher(f *Filter) *matcher {
 	if len(m.clauses) == 0 && !m.never {
 		return nil
 	}
-	slices.SortStableFunc(m.clauses, func(a, b []needle) int { return len(a) - len(b) })
+	slices.SortStableFunc(m.clauses, func(a, b []Needle) int { return len(a) - len(b) })
 	return m
 }
 
-func newNeedle(text string) needle { return needle{text, rarest(text)} }
+// New returns a needle.
+func New(text string) Needle { return Needle{text, rarest(text)} }
 
 func rarest(text string) int {
 	best, rank := 0, -1
@@ -70,8 +66,9 @@ func rarest(text string) int {
 	return best
 }
 
-// passes reports whether the record may match a rule.
-func (m *matcher) passes(record []byte) bool {
+// Passes reports whether the record fulfils the condition, or may hide that it does behind escapes. Everything passes a
+// nil matcher.
+func (m *Matcher) Passes(record []byte) bool {
 	if m == nil || m.never {
 		return m == nil
 	}
@@ -88,19 +85,17 @@ func (m *matcher) passes(record []byte) bool {
 	return true
 }
 
-func containsAny(record []byte, clause []needle) bool {
+func containsAny(record []byte, clause []Needle) bool {
 	for i := range clause {
-		if clause[i].in(record) {
+		if clause[i].Index(record) >= 0 {
 			return true
 		}
 	}
 	return false
 }
 
-func (n *needle) in(record []byte) bool { return n.index(record) >= 0 }
-
-// index is bytes.Index, which looks for the first byte.
-func (n *needle) index(record []byte) int {
+// Index is bytes.Index; that one looks for the first byte, this one for the rarest.
+func (n *Needle) Index(record []byte) int {
 	c := n.text[n.rare]
 	for at := n.rare; at < len(record); at++ {
 		i := bytes.IndexByte(record[at:], c)
@@ -132,3 +127,6 @@ func mayHide(record []byte) bool {
 		at += i + 2
 	}
 }
+
+// Text returns the literal.
+func (n *Needle) Text() string { return n.text }

@@ -3,91 +3,9 @@ package schemas
 import (
 	"bytes"
 
+	"firstseen/schemas/internal/literal"
 	"firstseen/schemas/jsonscan"
 )
-
-// skipTo returns the end of the value at i. With a reason the value is not complete, and end is
-// where it breaks off. Looking for an end that is not there costs the whole rest of the message each time, so a message
-// has a budget for it. When that is used up no further value is looked for: what is left becomes dead letters by lines.
-func (d *Decoder) skipTo(data []byte, i int) (end int, reason Reason) {
-	if d.budget <= 0 {
-		return len(data), Truncated
-	}
-	s := jsonscan.At(i)
-	end, fault := s.Next(data)
-	if fault == jsonscan.None {
-		return max(end, i+1), ""
-	}
-	d.budget -= end - i
-	if s.Depth > d.bounds.Depth {
-		return end, TooDeep
-	}
-	return end, Truncated
-}
-
-// recordLine returns where the first line behind i begins that can be a record, -1 if there is none.
-func recordLine(data []byte, i int) int {
-	for i = endOfLine(data, i); i < len(data); i = endOfLine(data, i+1) {
-		if beginsRecord(data, i+1) {
-			return i + 1
-		}
-	}
-	return -1
-}
-
-// remains makes a dead letter of what cannot be decoded between i and end, or up to a line between them that can.
-func (d *Decoder) remains(data []byte, i, end int, reason Reason) (next int) {
-	if n := recordLine(data[:end], i); n > 0 {
-		end = n
-	} else if end == len(data) {
-		if d.ended = true; reason == Truncated {
-			reason = d.why()
-		}
-	}
-	d.dead(reason, "", data[i:end])
-	return end
-}
-
-// malformed makes a dead letter of an object that begins at start and is no JSON at i.
-func (d *Decoder) malformed(data []byte, start, i int) (next int) {
-	end, reason := d.skipTo(data, start)
-	if reason != "" {
-		end = endOfLine(data, i)
-	}
-	return d.remains(data, start, max(end, start+1), InvalidJSON)
-}
-
-// nestedTooMuch makes a dead letter of an object at start that is one envelope too many.
-func (d *Decoder) nestedTooMuch(data []byte, start int) (next int) {
-	end, reason := d.skipTo(data, start)
-	if reason == "" {
-		reason = TooNested
-	}
-	return d.remains(data, start, end, reason)
-}
-
-// partOf decodes an object in which the data breaks off, within the value v of a member or outside of values. Of a list
-// of log events and of a file in a string what is complete counts, and so does a record that the object carries.
-func (d *Decoder) partOf(data []byte, start int, v span, m *members, member *span, level int, reason Reason) (next int) {
-	if v.end < len(data) || reason != Truncated {
-		return d.remains(data, start, v.end, reason)
-	}
-	switch member {
-	case &m.logEvents:
-		if data[v.at] == '[' && !m.messageType.is(data, "CONTROL_MESSAGE") {
-			next, _ = d.elements(data, v.at+1, level, (*Decoder).logElement)
-			return next
-		}
-	case &m.message, &m.log, &m.payload:
-		if _, _, fault := jsonscan.String(data, v.at+1); data[v.at] == '"' && fault == jsonscan.Truncated {
-			return d.enterPart(data, start, v.at, level)
-		}
-	}
-	if end, ok := d.unwrap(data, m, level); ok {
-		start = end
-	}
-	return d.remains(data, start, v.end, reason)
-}
 
 // A list is the elements of an array while they are decoded.
 //
@@ -98,22 +16,22 @@ func (d *Decoder) partOf(data []byte, start int, v span, m *members, member *spa
 // a bad element the next mark is where to go on.
 type list struct {
 	data []byte
-	mark needle
+	mark literal.Needle
 	next int // where the next mark is; len(data) if there is none
 
 	wrong int // bytes looked at for wrong guesses
 }
 
 // usualMark is for a list whose first element has none.
-var usualMark = newNeedle(`{"eventVersion"`)
+var usualMark = literal.New(`{"eventVersion"`)
 
 func listAt(data []byte, i int) list {
 	l := list{data: data, mark: usualMark, next: -1}
 	if i < len(data) && data[i] == '{' {
 		if quote := jsonscan.Space(data, i+1); quote < len(data) && data[quote] == '"' {
 			n := bytes.IndexByte(data[quote+1:min(len(data), quote+40)], '"')
-			if n > 0 && string(data[i:quote+n+2]) != usualMark.text {
-				l.mark = newNeedle(string(data[i : quote+n+2]))
+			if n > 0 && string(data[i:quote+n+2]) != usualMark.Text() {
+				l.mark = literal.New(string(data[i : quote+n+2]))
 			}
 		}
 	}
@@ -123,7 +41,7 @@ func listAt(data []byte, i int) list {
 // after returns where the first mark behind i is.
 func (l *list) after(i int) int {
 	if l.next <= i {
-		if n := l.mark.index(l.data[i+1:]); n >= 0 {
+		if n := l.mark.Index(l.data[i+1:]); n >= 0 {
 			l.next = i + 1 + n
 		} else {
 			l.next = len(l.data)
@@ -157,9 +75,9 @@ func (l *list) read(d *Decoder, i int) (end int, reason Reason) {
 		return end, InvalidJSON
 	}
 	if l.after(i) < end {
-		if _, fault := d.parser.Parse(noTree, l.data[i:end], 0, d.bounds.Depth); fault != jsonscan.None {
+		if reason := d.parse(noTree, l.data[i:end]); reason != "" {
 			d.budget -= end - i
-			return end, reasonOf(fault)
+			return end, reason
 		}
 	}
 	return end, ""
@@ -182,9 +100,9 @@ func beforeComma(data []byte, i, next int) int {
 	return next + 1
 }
 
-// isObject reports whether the brace that closes the first one is the last byte. Braces in strings count, so an object
-// for which it is not true may be one; and one may be none that has both braces missing and braces in strings, which
-// then turns out when it is parsed.
+// isObject reports whether the brace that closes the first one is the last byte. Braces in strings count, too: for an
+// object that has any it may be false. What is no object may only pass if braces are missing where others are in
+// strings.
 func isObject(b []byte) bool {
 	level := 0
 	for i := 0; ; {
@@ -287,15 +205,16 @@ func (d *Decoder) recordElement(data []byte, i, end, level int) (bad Reason) {
 		return ""
 	}
 	kind := sniff(raw, 0)
-	if kind == sniffNothing {
-		d.envelope(data[:end], i, level, kind)
-		return ""
+	v := isNone
+	if kind != sniffNothing {
+		v, bad = d.record(raw, kind, true)
 	}
-	v, reason := d.record(raw, kind, true)
 	if v == isNone {
+		ended := d.ended
 		d.envelope(data[:end], i, level, kind)
+		d.ended = ended // that was the end of the element
 	}
-	return reason
+	return bad
 }
 
 var logTree = jsonscan.NewTree([]jsonscan.Path{{Keys: []string{"message"}}})
@@ -303,12 +222,10 @@ var logTree = jsonscan.NewTree([]jsonscan.Path{{Keys: []string{"message"}}})
 // logElement decodes a log event of CloudWatch Logs. It and its list are one envelope.
 func (d *Decoder) logElement(data []byte, i, end, level int) (bad Reason) {
 	raw := data[i:end]
-	last, fault := d.parser.Parse(logTree, raw, 0, d.bounds.Depth)
+	if reason := d.parse(logTree, raw); reason != "" {
+		return reason
+	}
 	switch {
-	case fault != jsonscan.None:
-		return reasonOf(fault)
-	case last < len(raw):
-		return InvalidJSON
 	case len(d.parser.Hits) == 0 || d.parser.Hits[0].Kind != jsonscan.Text:
 		d.dead(UnknownShape, "a log event without a message", raw)
 	default:
@@ -316,14 +233,4 @@ func (d *Decoder) logElement(data []byte, i, end, level int) (bad Reason) {
 		d.enter(raw[h.Start-1:h.End+1], level)
 	}
 	return ""
-}
-
-func reasonOf(fault jsonscan.Fault) Reason {
-	switch fault {
-	case jsonscan.TooDeep:
-		return TooDeep
-	case jsonscan.Truncated:
-		return Truncated
-	}
-	return InvalidJSON
 }

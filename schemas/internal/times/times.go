@@ -1,49 +1,17 @@
-package schemas
+// Package times reads the times that records and log lines are written with.
+package times
 
 import (
 	"bytes"
 	"strconv"
-	"time"
 )
 
-// Times are Unix milliseconds.
-const (
-	maxAhead    = 15 * 60 * 1000 // how much later than its Kafka timestamp a record may claim to be
-	firstOfS3   = 1136073600000  // 2006-01-01: no log is older, a Kafka timestamp before it is none
-	epochMillis = 100_000_000_000
-)
+// epochMillis is where Unix times are taken for milliseconds: as seconds it is the year 5138.
+const epochMillis = 100_000_000_000
 
-// clock is what the times of a message's records are compared with.
-type clock struct {
-	base  int64
-	known bool
-	flags Flags
-}
-
-func clockOf(m *Message) clock {
-	switch {
-	case m.Timestamp >= firstOfS3:
-		return clock{base: m.Timestamp, known: true}
-	case m.Now > 0:
-		return clock{base: m.Now, known: true}
-	}
-	return clock{flags: TimeUnverified}
-}
-
-// settle decides the time of a record that claims t, or claims none. It reports whether there is one at all.
-func (c clock) settle(t int64, claimed bool) (int64, Flags, bool) {
-	switch {
-	case !claimed:
-		return c.base, c.flags | TimeMissing, c.known
-	case c.known && t > c.base+maxAhead:
-		return c.base, c.flags | TimeClamped, true
-	}
-	return t, c.flags, true
-}
-
-// parseTime understands RFC 3339 (also with a space for the T, and then UTC if it has no zone), the time of an S3
+// Parse returns Unix milliseconds. It understands RFC 3339 (also with a space for the T, and then UTC if it has no zone), the time of an S3
 // access log in brackets, and Unix seconds or milliseconds.
-func parseTime(b []byte) (millis int64, ok bool) {
+func Parse(b []byte) (millis int64, ok bool) {
 	switch {
 	case len(b) >= 19 && b[4] == '-':
 		return parseISO(b)
@@ -166,9 +134,4 @@ func parseEpoch(b []byte) (int64, bool) {
 		return int64(f), true
 	}
 	return int64(f*1000 + 0.5), true
-}
-
-// appendTime appends the value of @timestamp.
-func appendTime(dst []byte, millis int64) []byte {
-	return time.UnixMilli(millis).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
 }
