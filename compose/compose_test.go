@@ -180,5 +180,5 @@ func TestCommands(t *testing.T) {
 		}
 		run(args...)
 	}
-	run("lint", p.Configs["firstseen"].File)
+	run("lint", "-c", p.Configs["firstseen"].File)
 }

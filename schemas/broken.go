@@ -2,9 +2,9 @@ package schemas
 
 import "firstseen/schemas/jsonscan"
 
-// skipTo returns the end of the value at i. With a reason the value is not complete, and end is
-// where it breaks off. Looking for an end that is not there costs the whole rest of the message each time, so a message
-// has a budget for it. When that is used up no further value is looked for: what is left becomes dead letters by lines.
+// skipTo returns the end of the value at i. With a reason the value is not complete, and end is where it breaks off.
+// Looking for an end that is not there costs the whole rest of the message each time, so a message has a budget for it.
+// When that is used up no further value is looked for: what is left becomes dead letters, a line or a mark at a time.
 func (d *Decoder) skipTo(data []byte, i int) (end int, reason Reason) {
 	if d.budget <= 0 {
 		return len(data), Truncated

@@ -96,6 +96,7 @@ func (s *Stats) Add(o Stats) {
 // Reason is why input is a dead letter; a closed list, see Reasons.
 type Reason string
 
+// The reasons.
 const (
 	InvalidJSON    Reason = "invalid_json"     // the record is no JSON
 	Truncated      Reason = "truncated"        // the message or the line ends in the middle of a record
