@@ -172,15 +172,16 @@ func (l *lane) answer(p *part, answers ...reply) {
 // without them it could write to a changelog that another lane goes on with.
 func (l *lane) fence() error {
 	commit := kmsg.NewPtrTxnOffsetCommitRequest()
-	topics := map[string][]kmsg.TxnOffsetCommitRequestTopicPartition{}
 	for _, p := range l.touched {
 		if p.next == p.base {
 			rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
 			rp.Partition, rp.Offset = p.tp.partition, p.next
-			topics[p.tp.topic] = append(topics[p.tp.topic], rp)
+			rt := kmsg.NewTxnOffsetCommitRequestTopic()
+			rt.Topic, rt.TopicID, rt.Partitions = p.tp.topic, p.inputID, append(rt.Partitions, rp)
+			commit.Topics = append(commit.Topics, rt)
 		}
 	}
-	if len(topics) == 0 {
+	if len(commit.Topics) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), l.w.cfg.Timing.Transaction)
@@ -203,11 +204,6 @@ func (l *lane) fence() error {
 	commit.TransactionalID, commit.ProducerID, commit.ProducerEpoch, commit.Group = l.name, id, epoch, add.Group
 	commit.MemberID, commit.Generation = cl.GroupMetadata()
 	commit.InstanceID = &l.name
-	for topic, partitions := range topics {
-		rt := kmsg.NewTxnOffsetCommitRequestTopic()
-		rt.Topic, rt.Partitions = topic, partitions
-		commit.Topics = append(commit.Topics, rt)
-	}
 	resp, err := commit.RequestWith(ctx, cl)
 	if err != nil {
 		return err
@@ -215,7 +211,7 @@ func (l *lane) fence() error {
 	for _, rt := range resp.Topics {
 		for _, rp := range rt.Partitions {
 			if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
-				return fmt.Errorf("commit the offset of %s/%d: %w", rt.Topic, rp.Partition, err)
+				return fmt.Errorf("commit the offset of partition %d: %w", rp.Partition, err)
 			}
 		}
 	}
