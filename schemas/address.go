@@ -50,12 +50,3 @@ func parseIPv4(text []byte) (netip.Addr, bool) {
 	quad[3] = byte(value)
 	return netip.AddrFrom4(quad), true
 }
-
-// appendIP appends the canonical text (RFC 5952) of the address in text, or nothing if it is none.
-func appendIP(dst, text []byte, strict bool) []byte {
-	addr, ok := ParseIP(text, strict)
-	if !ok {
-		return dst
-	}
-	return addr.AppendTo(dst)
-}

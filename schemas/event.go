@@ -60,13 +60,13 @@ type Value struct {
 type Flags int32
 
 const (
-	// TimeClamped: the time was later than the Kafka timestamp plus 15 minutes and became that timestamp.
+	// TimeClamped says that the time was later than the Kafka timestamp plus 15 minutes and became that timestamp.
 	TimeClamped Flags = 1 << iota
-	// TimeUnverified: the message had no credible Kafka timestamp to compare the time with.
+	// TimeUnverified says that the message had no credible Kafka timestamp to compare the time with.
 	TimeUnverified
-	// TimeMissing: the record had no time that could be read, the Kafka timestamp stands in.
+	// TimeMissing says that the record had no time that could be read, the Kafka timestamp stands in.
 	TimeMissing
-	// Degraded: the end of an access-log line could not be read; the first eight fields could.
+	// Degraded says that the end of an access-log line could not be read; the first eight fields could.
 	Degraded
 )
 

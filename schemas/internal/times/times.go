@@ -103,7 +103,7 @@ func unix(year, month, day, hour, minute, second int64) (int64, bool) {
 	if month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 60 {
 		return 0, false
 	}
-	length := int64(30 + (month+month>>3)&1)
+	length := 30 + (month+month>>3)&1
 	if month == 2 {
 		length = 28
 		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
