@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -74,7 +76,7 @@ func openControl(ctx context.Context, cfg *Config) (*control, error) {
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.MaxBufferedRecords(100),
+		kgo.MaxBufferedRecords(100), kgo.AllowIdempotentProduceCancellation(),
 	)...)
 	if err != nil {
 		return nil, err
@@ -162,17 +164,30 @@ func (c *control) wait(ctx context.Context, ok func() bool) error {
 // for what is missing and writes that in one transaction. decide is called again when another worker came between.
 func (c *control) agree(ctx context.Context, cfg *Config, decide func() (map[string][]byte, error)) error {
 	var last error
-	for range 10 {
+	for n := range 10 {
 		if last = c.tryAgree(ctx, cfg, decide); last == nil || !errors.Is(last, errFenced) {
 			return last
 		}
+		select { // workers that start together fence each other as long as they do the same at the same time
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(rand.N(min(50*time.Millisecond<<n, 2*time.Second))):
+		}
+		if err := c.sync(ctx); err != nil {
+			return err
+		}
 	}
-	return last
+	return fmt.Errorf("%w: %w", ErrUnreachable, last)
 }
 
 var errFenced = errors.New("another worker wrote to control at the same time")
 
 func (c *control) tryAgree(ctx context.Context, cfg *Config, decide func() (map[string][]byte, error)) error {
+	if c.get(keyDeployment) != nil { // mostly there is nothing to write, and nobody to fence
+		if records, err := decide(); err != nil || len(records) == 0 {
+			return err
+		}
+	}
 	cl, err := kgo.NewClient(cfg.client(kgo.TransactionalID(cfg.App+"-control"), kgo.TransactionTimeout(cfg.Timing.Transaction),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	if err != nil {

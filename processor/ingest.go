@@ -73,7 +73,10 @@ func timestamp(r *kgo.Record) int64 {
 // recorded. A message without an event leaves it to the next.
 func (s *ingestStep) noteFirst(p *part, m schemas.Message) {
 	first := firstTime(math.MaxInt64)
-	s.first.DecodeUnfiltered(m, &first)
+	func() {
+		defer func() { _ = recover() }() // what panics here will be a dead letter
+		s.first.DecodeUnfiltered(m, &first)
+	}()
 	if first == math.MaxInt64 {
 		return
 	}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -168,7 +170,7 @@ func (l *lane) session(ctx context.Context) error {
 		if l.stopping {
 			return nil
 		}
-		l.purge(ctx)
+		l.purge(ctx, kadm.NewClient(l.sess.Client()))
 		if l.w.health.waiting(l.name) && time.Since(opened) > l.w.cfg.Timing.Recheck {
 			return fmt.Errorf("%w: trying the partitions in quarantine again", errSession)
 		}
@@ -180,9 +182,7 @@ func (l *lane) options(made <-chan struct{}) []kgo.Opt {
 	var topics []string
 	switch l.stage {
 	case StageIngest:
-		for _, s := range l.w.cfg.Sources {
-			topics = append(topics, s.Topic)
-		}
+		topics = l.w.cfg.sourceTopics()
 	case StageDetect:
 		topics = []string{l.w.cfg.topic(topicCandidates)}
 	case StageGroup:
@@ -203,7 +203,7 @@ func (l *lane) options(made <-chan struct{}) []kgo.Opt {
 			return l.takeOver(ctx, offsets)
 		}),
 		kgo.OnPartitionsAssigned(l.assigned), kgo.OnPartitionsRevoked(l.release), kgo.OnPartitionsLost(l.release),
-		kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(512<<10),
+		kgo.MaxDecompressBatchBytes(64<<20), kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(512<<10),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.ProducerLinger(0),
@@ -238,7 +238,10 @@ func (l *lane) turn(ctx context.Context) error {
 	if err := l.sess.Begin(); err != nil {
 		return fmt.Errorf("%w: begin: %w", errSession, err)
 	}
-	l.out.reset()
+	// A stop does not cut a transaction short; a broker that does not answer must not hold it for ever.
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.w.cfg.Timing.Session+l.w.cfg.Timing.Rebalance+time.Minute)
+	defer cancel()
+	l.out.reset(end)
 	try := kgo.TryCommit
 	if err := l.fill(ctx); err != nil {
 		return err
@@ -248,8 +251,6 @@ func (l *lane) turn(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.w.cfg.Timing.Session+l.w.cfg.Timing.Rebalance+time.Minute)
-	defer cancel()
 	if err := l.sess.Client().Flush(end); err != nil {
 		return fmt.Errorf("%w: flush: %w", errSession, err)
 	}
@@ -274,7 +275,7 @@ func (l *lane) turn(ctx context.Context) error {
 	// When a heartbeat fails, the client's group management waits until a rebalance is allowed, and End for a heartbeat.
 	// Allowing it ends that: the partitions are lost and the transaction is aborted. A rebalance within End is safe.
 	defer time.AfterFunc(2*l.w.cfg.Timing.Heartbeat, l.sess.AllowRebalance).Stop()
-	committed, err := l.sess.End(end, try)
+	committed, err := l.sess.End(kgo.PreTxnCommitFnContext(end, l.fence), try)
 	if l.out.sent > 0 {
 		l.w.metrics.seconds.WithLabelValues(string(l.stage)).Observe(time.Since(began).Seconds())
 	}
@@ -287,7 +288,9 @@ func (l *lane) turn(ctx context.Context) error {
 	}
 	l.lastCommit = time.Now()
 	l.limit = min(l.limit*2, l.w.cfg.Commit.Messages)
-	l.refused = refusal{}
+	if p := l.part(l.refused.tp); p == nil || p.next > l.refused.offset {
+		l.refused = refusal{}
+	}
 	l.out.count()
 	return l.apply()
 }
@@ -365,6 +368,10 @@ func (l *lane) poll(ctx context.Context, wait time.Duration, limit int) (n int, 
 			return 0, 0, e.Err
 		case errors.Is(e.Err, kerr.OffsetOutOfRange), errors.As(e.Err, new(*kgo.ErrDataLoss)):
 			return 0, 0, fmt.Errorf("%w: %s/%d: %w", errSession, e.Topic, e.Partition, e.Err)
+		case errors.Is(e.Err, kerr.UnknownTopicID), errors.Is(e.Err, kerr.UnknownTopicOrPartition), errors.As(e.Err, new(*kgo.ErrDecompressTooLarge)):
+			// The client will not get over this; a new session takes the partition over again, and says what it finds.
+			l.w.health.quarantine(l.name, topicPartition{e.Topic, e.Partition}, e.Err)
+			fallthrough
 		default:
 			l.w.metrics.pollErrors.WithLabelValues(string(l.stage)).Inc()
 			l.log.Warn("poll", "topic", e.Topic, "partition", e.Partition, "error", e.Err)
@@ -382,6 +389,17 @@ func (l *lane) poll(ctx context.Context, wait time.Duration, limit int) (n int, 
 		}
 	}
 	return n, time.Since(began), nil
+}
+
+// process has the stage process one record. A panic puts the partition in quarantine as an error does; that of a log
+// record is a dead letter before it gets here.
+func (l *lane) process(p *part, r *kgo.Record) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return l.step.record(p, r)
 }
 
 // records processes what was polled of one partition.
@@ -406,7 +424,7 @@ func (l *lane) records(tp topicPartition, fp kgo.FetchPartition) error {
 			l.deadLetter(r, schemas.DeadLetter{Reason: schemas.RejectedOutput, Detail: l.refused.err.Error(), Index: -1, Value: r.Value})
 			continue
 		}
-		if err := l.step.record(p, r); err != nil {
+		if err := l.process(p, r); err != nil {
 			err = fmt.Errorf("%s offset %d: %w", tp, r.Offset, err)
 			l.mu.Lock()
 			l.bad[tp] = fault{err, time.Now()}

@@ -15,16 +15,18 @@ import (
 // output is what a lane produces in a transaction. Any record that fails makes the transaction fail: the client would
 // commit the offsets all the same.
 type output struct {
-	sent     int      // records produced
-	messages int      // input messages
-	last     refusal  // the last input message, without an error
-	counts   []func() // for the metrics, which count only what was committed
+	ctx      context.Context // ends when the transaction has taken too long
+	sent     int             // records produced
+	messages int             // input messages
+	last     refusal         // the last input message, without an error
+	counts   []func()        // for the metrics, which count only what was committed
 
 	mu    sync.Mutex // for first, which the client's promises set
 	first error
 }
 
-func (o *output) reset() {
+func (o *output) reset(ctx context.Context) {
+	o.ctx = ctx
 	o.sent, o.messages, o.counts = 0, 0, o.counts[:0]
 	o.mu.Lock()
 	o.first = nil
@@ -55,7 +57,7 @@ func (o *output) count() {
 // send produces r in the transaction. done, if not nil, is called with the record as the broker took it.
 func (l *lane) send(r *kgo.Record, done func(*kgo.Record)) {
 	l.out.sent++
-	l.sess.Produce(context.Background(), r, func(r *kgo.Record, err error) {
+	l.sess.Produce(l.out.ctx, r, func(r *kgo.Record, err error) {
 		if err != nil {
 			l.out.fail(err)
 		} else if done != nil {

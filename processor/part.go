@@ -21,6 +21,8 @@ import (
 type part struct {
 	tp        topicPartition
 	inputID   [16]byte         // topic id of the input
+	start     int64            // first offset there was at the takeover
+	end       int64            // offset behind the last that this group can have read
 	committed int64            // offset the group has committed, negative: none yet
 	base      int64            // input offset at which this transaction began
 	next      int64            // input offset behind the last record processed
@@ -85,9 +87,6 @@ func (l *lane) produce() error {
 		}
 		l.send(&kgo.Record{Topic: topic, Partition: p.tp.partition, Key: []byte(state.OffsetKey), Value: value},
 			func(r *kgo.Record) { p.logNext = r.Offset + 1 })
-	}
-	if err := l.fence(); err != nil {
-		return fmt.Errorf("%w: %w", errSession, err)
 	}
 	return nil
 }
@@ -169,7 +168,9 @@ func (l *lane) rewind(ctx context.Context) error {
 		}
 	}
 	l.touched = l.touched[:0]
-	committed, err := stableOffsets(ctx, kadm.NewClient(l.sess.Client()), l.w.cfg.group(l.stage))
+	committed, err := stableOffsetsOf(ctx, kadm.NewClient(l.sess.Client()), l.w.cfg.group(l.stage), func(o kadm.OffsetResponse) bool {
+		return l.part(topicPartition{o.Topic, o.Partition}) != nil
+	})
 	if err != nil {
 		return fmt.Errorf("%w: check the committed offsets: %w", errSession, err)
 	}
@@ -188,10 +189,20 @@ func (l *lane) rewind(ctx context.Context) error {
 // stableOffsets returns a group's committed offsets when no transaction on them is pending. A group that does not exist
 // has none.
 func stableOffsets(ctx context.Context, adm *kadm.Client, group string) (kadm.Offsets, error) {
+	return stableOffsetsOf(ctx, adm, group, func(kadm.OffsetResponse) bool { return true })
+}
+
+// stableOffsetsOf is stableOffsets that does not wait for partitions which of leaves out: another worker's transaction
+// may be pending on them for long. Their offsets are left out.
+func stableOffsetsOf(ctx context.Context, adm *kadm.Client, group string, of func(kadm.OffsetResponse) bool) (kadm.Offsets, error) {
 	for {
 		resp, err := adm.FetchOffsets(kadm.RequireStable(ctx), group)
 		if err == nil {
-			err = resp.Error()
+			resp.Each(func(o kadm.OffsetResponse) {
+				if o.Err != nil && of(o) {
+					err = o.Err
+				}
+			})
 		}
 		switch {
 		case errors.Is(err, kerr.GroupIDNotFound):

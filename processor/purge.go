@@ -10,7 +10,7 @@ import (
 // purge deletes the internal records that this lane has consumed and that are older than the configured age: the
 // topics keep them for ever otherwise. It looks only at offsets that are committed, and does nothing on any error:
 // the next time will do.
-func (l *lane) purge(ctx context.Context) {
+func (l *lane) purge(ctx context.Context, adm *kadm.Client) {
 	age := l.w.cfg.PurgeAfter
 	owned := l.owned()
 	if l.stage == StageIngest || age < 0 || len(owned) == 0 || time.Since(l.lastPurge) < time.Minute {
@@ -19,7 +19,6 @@ func (l *lane) purge(ctx context.Context) {
 	l.lastPurge = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	adm := kadm.NewClient(l.sess.Client())
 	topic := owned[0].tp.topic
 	young, err := adm.ListOffsetsAfterMilli(ctx, time.Now().Add(-age).UnixMilli(), topic)
 	if err != nil {
@@ -36,7 +35,7 @@ func (l *lane) purge(ctx context.Context) {
 	for _, p := range owned {
 		y, ok := young.Lookup(topic, p.tp.partition)
 		s, okStart := starts.Lookup(topic, p.tp.partition)
-		if end := min(y.Offset, p.committed); ok && okStart && y.Err == nil && s.Err == nil && end > s.Offset {
+		if end := min(y.Offset, p.committed, p.base); ok && okStart && y.Err == nil && s.Err == nil && end > s.Offset {
 			upTo.Add(kadm.Offset{Topic: topic, Partition: p.tp.partition, At: end})
 			purged += end - s.Offset
 		}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -167,53 +166,24 @@ func (l *lane) answer(p *part, answers ...reply) {
 	}
 }
 
-// fence commits the input offsets of partitions that this transaction writes for without having read from them. The
-// client commits offsets of records only, and it is the offsets by which a lane that lost its partitions is found out:
-// without them it could write to a changelog that another lane goes on with.
-func (l *lane) fence() error {
-	commit := kmsg.NewPtrTxnOffsetCommitRequest()
+// fence adds the input offsets of partitions that this transaction writes for without having read from them. The client
+// commits offsets of records only, and it is by its offsets that a lane which lost its partitions is found out: without
+// them it could write to a changelog that another lane goes on with.
+func (l *lane) fence(req *kmsg.TxnOffsetCommitRequest) error {
 	for _, p := range l.touched {
-		if p.next == p.base {
-			rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-			rp.Partition, rp.Offset = p.tp.partition, p.next
+		if p.next != p.base {
+			continue
+		}
+		rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+		rp.Partition, rp.Offset = p.tp.partition, p.next
+		i := slices.IndexFunc(req.Topics, func(t kmsg.TxnOffsetCommitRequestTopic) bool { return t.Topic == p.tp.topic })
+		if i < 0 {
+			i = len(req.Topics)
 			rt := kmsg.NewTxnOffsetCommitRequestTopic()
-			rt.Topic, rt.TopicID, rt.Partitions = p.tp.topic, p.inputID, append(rt.Partitions, rp)
-			commit.Topics = append(commit.Topics, rt)
+			rt.Topic, rt.TopicID = p.tp.topic, p.inputID
+			req.Topics = append(req.Topics, rt)
 		}
-	}
-	if len(commit.Topics) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), l.w.cfg.Timing.Transaction)
-	defer cancel()
-	cl := l.sess.Client()
-	if err := cl.Flush(ctx); err != nil { // the coordinator knows the transaction when it has a record
-		return err
-	}
-	id, epoch, err := cl.ProducerID(ctx)
-	if err != nil {
-		return err
-	}
-	add := kmsg.NewPtrAddOffsetsToTxnRequest()
-	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = l.name, id, epoch, l.w.cfg.group(l.stage)
-	if resp, err := add.RequestWith(ctx, cl); err != nil {
-		return err
-	} else if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
-		return fmt.Errorf("add offsets to the transaction: %w", err)
-	}
-	commit.TransactionalID, commit.ProducerID, commit.ProducerEpoch, commit.Group = l.name, id, epoch, add.Group
-	commit.MemberID, commit.Generation = cl.GroupMetadata()
-	commit.InstanceID = &l.name
-	resp, err := commit.RequestWith(ctx, cl)
-	if err != nil {
-		return err
-	}
-	for _, rt := range resp.Topics {
-		for _, rp := range rt.Partitions {
-			if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
-				return fmt.Errorf("commit the offset of partition %d: %w", rp.Partition, err)
-			}
-		}
+		req.Topics[i].Partitions = append(req.Topics[i].Partitions, rp)
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ func (l *lane) restore(ctx context.Context, adm *kadm.Client, log kadm.TopicDeta
 	for _, r := range todo {
 		err := r.failed
 		if err == nil {
-			err = l.ready(r.part, starts)
+			err = l.ready(r.part)
 		}
 		if err != nil {
 			fail(r.tp, err)
@@ -91,7 +91,7 @@ func (l *lane) openRange(ctx context.Context, adm *kadm.Client, p *part, log kad
 	case !ok:
 	case pos.ChangelogID != [16]byte(log.ID):
 		aside = "it belongs to another changelog topic"
-	case pos.Barrier.Offset > 0:
+	case pos.Barrier != (state.Barrier{}):
 		var req kadm.OffsetForLeaderEpochRequest
 		req.Add(log.Topic, p.tp.partition, pos.Barrier.Epoch)
 		resp, err := adm.OffsetForLeaderEpoch(ctx, req)
@@ -277,9 +277,8 @@ func openTransactions(ctx context.Context, adm *kadm.Client, topic string, parti
 }
 
 // ready compares a restored partition with its input, and makes it ready for records.
-func (l *lane) ready(p *part, starts kadm.ListedOffsets) error {
-	start, _ := starts.Lookup(p.tp.topic, p.tp.partition)
-	resumed, asked := l.resume(p, p.pos.InputNext, map[string]int64{UseStore: p.pos.InputNext, UseCommitted: p.committed, UseEarliest: start.Offset})
+func (l *lane) ready(p *part) error {
+	resumed, asked := l.resume(p, p.pos.InputNext, map[string]int64{UseStore: p.pos.InputNext, UseCommitted: p.committed, UseEarliest: p.start})
 	reset := fmt.Sprintf("firstseen state reset --stage %s --partition %d --use", l.stage, p.tp.partition)
 	switch {
 	case p.pos.InputNext > 0 && p.pos.InputTopicID != p.inputID:
@@ -287,7 +286,7 @@ func (l *lane) ready(p *part, starts kadm.ListedOffsets) error {
 	case asked:
 		p.next = resumed
 	case p.committed < 0 && p.pos.InputNext == 0:
-		p.next = start.Offset
+		p.next = p.start
 	case p.committed < 0:
 		p.next = p.pos.InputNext // the group's offsets expired; the changelog knows
 	case p.pos.InputNext != p.committed:
@@ -296,9 +295,12 @@ func (l *lane) ready(p *part, starts kadm.ListedOffsets) error {
 	default:
 		p.next = p.committed
 	}
-	if p.next < start.Offset {
+	if p.next < p.start {
 		return fmt.Errorf("%s begins at offset %d, but the next to read is %d: records were deleted before they were processed; to go on after the gap, run: %s earliest",
-			p.tp, start.Offset, p.next, reset)
+			p.tp, p.start, p.next, reset)
+	}
+	if p.next > p.end {
+		return fmt.Errorf("the next offset of %s to read is %d, but it ends at %d: it lost records; to go on at its beginning, run: %s earliest", p.tp, p.next, p.end, reset)
 	}
 	p.off = p.pos.Offset
 	p.view = stage.NewOverlay(p.rng)

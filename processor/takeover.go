@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -20,8 +22,12 @@ import (
 // that cannot be opened is paused, the others run.
 func (l *lane) takeOver(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	began := time.Now()
+	l.w.health.starting(l.name)
 	_, heard := l.w.control.requests(l.stage, topicPartition{}, 0)
 	opened, failed, err := l.open(ctx, offsets)
+	if err == nil {
+		err = ctx.Err() // what failed then says nothing about the partition; the next call tries again
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -38,21 +44,69 @@ func (l *lane) takeOver(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	for tp := range failed {
 		l.waiting[tp] = heard
 	}
-	l.mu.Unlock()
 	for tp, err := range failed {
 		pause[tp.topic] = append(pause[tp.topic], tp.partition)
-		if offsets[tp.topic][tp.partition].EpochOffset().Offset < 0 {
-			offsets[tp.topic][tp.partition] = kgo.NewOffset().At(0)
-		}
+		delete(l.parts, tp)
+		offsets[tp.topic][tp.partition] = kgo.NewOffset().At(max(0, offsets[tp.topic][tp.partition].EpochOffset().Offset)) // no epoch: nothing to validate while it is paused
 		l.w.health.quarantine(l.name, tp, err)
 		l.log.Error("partition in quarantine: it waits, the others go on", "stage", l.stage, "partition", tp.String(), "error", err)
 	}
+	l.mu.Unlock()
 	cl := l.sess.Client()
 	cl.ResumeFetchPartitions(resume)
 	cl.PauseFetchPartitions(pause)
 	l.w.health.joined(l.name)
 	l.log.Info("took over partitions", "opened", len(opened), "quarantined", len(failed), "took", time.Since(began).Round(time.Millisecond))
 	return offsets, nil
+}
+
+// facts are what the brokers say of the topics of a takeover.
+type facts struct {
+	details      kadm.TopicDetails
+	starts, ends kadm.ListedOffsets
+	epochs       kadm.OffsetsForLeaderEpochs // where the leader epochs of the committed offsets end
+}
+
+// end is the offset behind the last record that a reader at this offset can have seen. Records of a later leader may
+// have taken the place of what it read: then that is where its leader's records end.
+func (f *facts) end(tp topicPartition) int64 {
+	end, _ := f.ends.Lookup(tp.topic, tp.partition)
+	if e, ok := f.epochs[tp.topic][tp.partition]; ok && e.Err == nil && e.EndOffset >= 0 {
+		return min(end.Offset, e.EndOffset)
+	}
+	return end.Offset
+}
+
+// ask asks the brokers, until they answer or ctx ends.
+func (l *lane) ask(ctx context.Context, adm *kadm.Client, offsets map[string]map[int32]kgo.Offset, topics []string) (f facts, err error) {
+	var epochs kadm.OffsetForLeaderEpochRequest
+	for t, partitions := range offsets {
+		for p, o := range partitions {
+			if e := o.EpochOffset(); e.Offset > 0 && e.Epoch >= 0 {
+				epochs.Add(t, p, e.Epoch)
+			}
+		}
+	}
+	return f, l.retry(ctx, "read topic ids and offsets", func() (err error) {
+		// Notes and answers of a predecessor are in its last transaction, too.
+		if err = l.w.control.sync(ctx); err != nil {
+			return err
+		}
+		if f.details, err = adm.ListTopics(ctx, topics...); err != nil {
+			return err
+		}
+		if f.starts, err = adm.ListStartOffsets(ctx, topics...); err != nil {
+			return err
+		}
+		if f.ends, err = adm.ListEndOffsets(ctx, topics...); err != nil {
+			return err
+		}
+		if err = errors.Join(f.details.Error(), f.starts.Error(), f.ends.Error()); err != nil {
+			return err
+		}
+		f.epochs, err = adm.OffsetForLeaderEpoch(ctx, epochs)
+		return err
+	})
 }
 
 // open opens every partition of offsets: it ends in opened or in failed. err is set only when ctx ended.
@@ -65,74 +119,66 @@ func (l *lane) open(ctx context.Context, offsets map[string]map[int32]kgo.Offset
 	}
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
-	var topics []string
-	for t := range offsets {
-		topics = append(topics, t)
-	}
+	topics := slices.Collect(maps.Keys(offsets))
 	logTopic := l.w.cfg.changelog(l.stage)
 	if logTopic != "" {
 		topics = append(topics, logTopic)
 	}
-	var details kadm.TopicDetails
-	var starts kadm.ListedOffsets
-	if err := l.retry(ctx, "read topic ids and first offsets", func() (err error) {
-		if details, err = adm.ListTopics(ctx, topics...); err != nil {
-			return err
-		}
-		if err := details.Error(); err != nil {
-			return err
-		}
-		if starts, err = adm.ListStartOffsets(ctx, topics...); err != nil {
-			return err
-		}
-		return starts.Error()
-	}); err != nil {
+	f, err := l.ask(ctx, adm, offsets, topics)
+	if err != nil {
 		return nil, nil, err
 	}
 	for topic, partitions := range offsets {
 		for partition, o := range partitions {
 			tp := topicPartition{topic, partition}
-			l.mu.Lock()
-			bad, isBad := l.bad[tp]
-			if isBad && time.Since(bad.when) > l.w.cfg.Timing.Recheck {
-				delete(l.bad, tp)
-				isBad = false
-			}
-			l.mu.Unlock()
-			start, _ := starts.Lookup(topic, partition)
-			p := &part{tp: tp, committed: o.EpochOffset().Offset, inputID: details[topic].ID,
+			start, _ := f.starts.Lookup(topic, partition)
+			p := &part{tp: tp, committed: o.EpochOffset().Offset, start: start.Offset, end: f.end(tp), inputID: f.details[topic].ID,
 				lag: l.w.metrics.lag.WithLabelValues(string(l.stage), topic, strconv.Itoa(int(partition)))}
-			switch {
-			case isBad:
-				failed[tp] = bad.err
-			case l.w.topicIDs[topic] != details[topic].ID.String():
-				hint := "start a deployment with another app name"
-				if l.stage == StageIngest {
-					hint = "if the new topic is meant, start the workers once with --change-sources"
-				}
-				failed[tp] = fmt.Errorf("topic %s was deleted and created again (its id is %s, the deployment knows %s): nothing is read from it; %s",
-					topic, details[topic].ID, l.w.topicIDs[topic], hint)
-			case l.stage == StageIngest:
-				if err := l.openSource(p, start.Offset); err != nil {
-					failed[tp] = err
-				} else {
-					opened[tp] = p
-				}
-			default:
+			if err := l.check(p); err != nil {
+				failed[tp] = err
+			} else {
 				opened[tp] = p
 			}
 		}
 	}
 	if logTopic != "" {
-		if err := l.restore(ctx, adm, details[logTopic], starts, opened, failed); err != nil {
+		if err := l.restore(ctx, adm, f.details[logTopic], f.starts, opened, failed); err != nil {
 			return nil, nil, err
 		}
 	}
 	return opened, failed, nil
 }
 
+// check says why an input partition must not be read. That of a source is then ready to be.
+func (l *lane) check(p *part) error {
+	l.mu.Lock()
+	bad, isBad := l.bad[p.tp]
+	if isBad && time.Since(bad.when) > l.w.cfg.Timing.Recheck {
+		delete(l.bad, p.tp)
+		isBad = false
+	}
+	l.mu.Unlock()
+	id := kadm.TopicID(p.inputID).String()
+	switch {
+	case isBad:
+		return bad.err
+	case l.w.topicIDs[p.tp.topic] != id:
+		hint := "start a deployment with another app name"
+		if l.stage == StageIngest {
+			hint = "if the new topic is meant, start the workers once with --change-sources"
+		}
+		return fmt.Errorf("topic %s was deleted and created again (its id is %s, the deployment knows %s): nothing is read from it; %s",
+			p.tp.topic, id, l.w.topicIDs[p.tp.topic], hint)
+	case l.stage != StageIngest && p.tp.partition >= l.w.partitions[p.tp.topic]:
+		return fmt.Errorf("%s: the deployment was created with %d partitions of this topic: partitions must not be added to it", p.tp, l.w.partitions[p.tp.topic])
+	case l.stage == StageIngest:
+		return l.openSource(p)
+	}
+	return nil
+}
+
 // openSource decides where to read a source partition on.
-func (l *lane) openSource(p *part, start int64) error {
+func (l *lane) openSource(p *part) error {
 	var note offsetNote
 	if v := l.w.control.get(sourceKey(prefixOffset, p.tp.topic, p.tp.partition)); v != nil {
 		if err := json.Unmarshal(v, &note); err != nil {
@@ -145,22 +191,27 @@ func (l *lane) openSource(p *part, start int64) error {
 	}
 	p.noted = noted
 	p.firstSeen = l.w.control.get(sourceKey(prefixFirst, p.tp.topic, p.tp.partition)) != nil
-	if next, ok := l.resume(p, max(noted, p.committed), map[string]int64{UseNoted: noted, UseEarliest: start, UseCommitted: p.committed}); ok {
-		p.next = max(next, start)
+	if next, ok := l.resume(p, max(noted, p.committed), map[string]int64{UseNoted: noted, UseEarliest: p.start, UseCommitted: p.committed}); ok {
+		if p.next = max(next, p.start); next < p.start {
+			p.gap = p.start - next // what was asked for is gone: that is counted, whatever on_source_gap says
+		}
 		return nil
 	}
 	switch {
 	case p.committed < 0 && noted >= 0:
 		return fmt.Errorf("the committed offset of group %s for %s is gone, but it had been read to offset %d: reading it again would repeat alerts; "+
-			"run: firstseen state reset --stage ingest --use noted", l.w.cfg.group(l.stage), p.tp, noted)
+			"run: firstseen state reset --stage ingest --topic %s --partition %d --use noted", l.w.cfg.group(l.stage), p.tp, noted, p.tp.topic, p.tp.partition)
 	case p.committed < 0:
-		p.next = start // an explicit offset: an abort must be able to go back to it
-	case p.committed < start:
+		p.next = p.start // an explicit offset: an abort must be able to go back to it
+	case p.committed > p.end:
+		return fmt.Errorf("the group is at offset %d of %s, but the topic ends at %d: it lost records; to go on at its beginning, run: firstseen state reset --stage ingest --topic %s --partition %d --use earliest",
+			p.committed, p.tp, p.end, p.tp.topic, p.tp.partition)
+	case p.committed < p.start:
 		if !l.w.cfg.SourceGapContinue {
 			return fmt.Errorf("%s begins at offset %d, but the next to read is %d: the topic's retention deleted %d records that were never read; "+
-				"give the topic a longer retention, then set on_source_gap: continue to go on after the gap", p.tp, start, p.committed, start-p.committed)
+				"give the topic a longer retention, then set on_source_gap: continue to go on after the gap", p.tp, p.start, p.committed, p.start-p.committed)
 		}
-		p.gap, p.next = start-p.committed, start
+		p.gap, p.next = p.start-p.committed, p.start
 	default:
 		p.next = p.committed
 	}

@@ -136,7 +136,7 @@ func (w *Worker) prepare(ctx context.Context) error {
 	if err := cl.Ping(probe); err != nil {
 		return fmt.Errorf("%w: no broker answers: %w", ErrUnreachable, err)
 	}
-	ids, err := sourceIDs(ctx, adm, cfg.Sources)
+	ids, err := sourceIDs(ctx, adm, cfg.sourceTopics())
 	if err != nil {
 		return err
 	}
@@ -214,11 +214,7 @@ func (c *Config) laneName(s Stage, n int) string {
 }
 
 // sourceIDs returns the topic ids of the sources.
-func sourceIDs(ctx context.Context, adm *kadm.Client, sources []Source) (map[string]string, error) {
-	var names []string
-	for _, s := range sources {
-		names = append(names, s.Topic)
-	}
+func sourceIDs(ctx context.Context, adm *kadm.Client, names []string) (map[string]string, error) {
 	details, err := adm.ListTopics(ctx, names...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: list source topics: %w", ErrUnreachable, err)
@@ -269,6 +265,11 @@ func (w *Worker) found(ctx context.Context, adm *kadm.Client, sources map[string
 	states, err := CheckTopics(ctx, kadm.NewClient(fresh), plan)
 	if err != nil {
 		return nil, err
+	}
+	for _, s := range states {
+		if len(s.Problems) > 0 { // they were made beforehand, or by a worker with another configuration that did not get far
+			return nil, fmt.Errorf("%w: %s", ErrGuarantee, strings.Join(s.Problems, "; "))
+		}
 	}
 	d := &Deployment{Version: 1, Partitions: w.cfg.Partitions, TopicIDs: map[string]string{}, Sources: sources}
 	for _, s := range states {
@@ -331,12 +332,20 @@ func (w *Worker) check(ctx context.Context, adm *kadm.Client, d *Deployment) err
 // announce notes in control who runs what.
 func (w *Worker) announce(ctx context.Context) error {
 	hash := w.cfg.Rules.Hash()
-	note, err := json.Marshal(presence{Version: w.cfg.Version, Ruleset: hex.EncodeToString(hash[:]), Sources: slices.Sorted(maps.Keys(w.topicIDs)), Stages: w.cfg.Stages})
+	note, err := json.Marshal(presence{Version: w.cfg.Version, Ruleset: hex.EncodeToString(hash[:]), Sources: w.cfg.sourceTopics(), Stages: w.cfg.Stages})
 	if err != nil {
 		return err
 	}
 	_, err = w.control.put(ctx, prefixWorker+w.cfg.Instance, note)
 	return err
+}
+
+// sourceTopics are the names of the source topics.
+func (c *Config) sourceTopics() (names []string) {
+	for _, s := range c.Sources {
+		names = append(names, s.Topic)
+	}
+	return names
 }
 
 // leave removes this worker's members from the groups: static members stay when their client closes.
