@@ -89,6 +89,7 @@ func rejectedOutput(t *testing.T, brokers string) {
 // TestDeadLettersFitTheirTopic gives the dead-letter topic a limit far below the size of what must go there: first while
 // the worker runs, which then does not know the limit, then before it starts.
 func TestDeadLettersFitTheirTopic(t *testing.T) {
+	t.Parallel()
 	brokers := embedded(t)
 	c, app := newTestCluster(t, brokers), newApp()
 	c.createSources(app, 1, nil)
@@ -132,6 +133,7 @@ func (c *cluster) alter(topic, key, value string) {
 // TestOutage cuts every connection for a while in the middle of a load. The worker waits and goes on: nothing is lost,
 // nothing comes twice, and nothing is a dead letter.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	b, err := devbroker.Start(devbroker.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -26,6 +26,20 @@ func embedded(t *testing.T) string {
 func TestRestart(t *testing.T)     { restart(t, embedded(t)) }
 func TestHoneyBucket(t *testing.T) { honeyBucket(t, embedded(t)) }
 
+func TestBadInput(t *testing.T)          { t.Parallel(); badInput(t, embedded(t)) }
+func TestMessageAtTheLimit(t *testing.T) { t.Parallel(); atTheLimit(t, embedded(t)) }
+func TestRejectedOutput(t *testing.T)    { t.Parallel(); rejectedOutput(t, embedded(t)) }
+func TestOffsetsReset(t *testing.T)      { t.Parallel(); offsetsReset(t, embedded(t)) }
+func TestUseCommitted(t *testing.T)      { t.Parallel(); useCommitted(t, embedded(t)) }
+func TestOffsetsGone(t *testing.T)       { t.Parallel(); offsetsGone(t, embedded(t)) }
+func TestStartTogether(t *testing.T)     { t.Parallel(); startTogether(t, embedded(t)) }
+func TestSourceGap(t *testing.T)         { t.Parallel(); sourceGap(t, embedded(t)) }
+func TestPurge(t *testing.T)             { t.Parallel(); purges(t, embedded(t)) }
+func TestOldStore(t *testing.T)          { t.Parallel(); oldStore(t, embedded(t)) }
+func TestSameInstance(t *testing.T)      { t.Parallel(); sameInstance(t, embedded(t)) }
+func TestStopInMidLoad(t *testing.T)     { t.Parallel(); stopInMidLoad(t, embedded(t)) }
+func TestHistoryStart(t *testing.T)      { t.Parallel(); historyStart(t, embedded(t)) }
+
 // TestExactlyOnce kills workers until enough kills have met an open transaction. Nothing may be missing or doubled, for
 // subscribers or in the stores.
 func TestExactlyOnce(t *testing.T) {

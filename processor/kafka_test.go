@@ -18,6 +18,20 @@ func kafka(t *testing.T) string {
 func TestKafkaRestart(t *testing.T)     { restart(t, kafka(t)) }
 func TestKafkaHoneyBucket(t *testing.T) { honeyBucket(t, kafka(t)) }
 
+func TestKafkaBadInput(t *testing.T)          { t.Parallel(); badInput(t, kafka(t)) }
+func TestKafkaMessageAtTheLimit(t *testing.T) { t.Parallel(); atTheLimit(t, kafka(t)) }
+func TestKafkaRejectedOutput(t *testing.T)    { t.Parallel(); rejectedOutput(t, kafka(t)) }
+func TestKafkaOffsetsReset(t *testing.T)      { t.Parallel(); offsetsReset(t, kafka(t)) }
+func TestKafkaUseCommitted(t *testing.T)      { t.Parallel(); useCommitted(t, kafka(t)) }
+func TestKafkaOffsetsGone(t *testing.T)       { t.Parallel(); offsetsGone(t, kafka(t)) }
+func TestKafkaStartTogether(t *testing.T)     { t.Parallel(); startTogether(t, kafka(t)) }
+func TestKafkaSourceGap(t *testing.T)         { t.Parallel(); sourceGap(t, kafka(t)) }
+func TestKafkaPurge(t *testing.T)             { t.Parallel(); purges(t, kafka(t)) }
+func TestKafkaOldStore(t *testing.T)          { t.Parallel(); oldStore(t, kafka(t)) }
+func TestKafkaSameInstance(t *testing.T)      { t.Parallel(); sameInstance(t, kafka(t)) }
+func TestKafkaStopInMidLoad(t *testing.T)     { t.Parallel(); stopInMidLoad(t, kafka(t)) }
+func TestKafkaHistoryStart(t *testing.T)      { t.Parallel(); historyStart(t, kafka(t)) }
+
 // TestKafkaExactlyOnce is TestExactlyOnce where markers are late, transactions time out and logs are cleaned.
 func TestKafkaExactlyOnce(t *testing.T) {
 	v, hits := ordeal{seed: 2, records: 40_000, pace: 45 * time.Second, workers: 3}.run(t, kafka(t))

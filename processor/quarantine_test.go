@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/rules"
 )
@@ -170,7 +172,7 @@ func offsetsGone(t *testing.T, brokers string) {
 	}
 	in := h.start(h.cfg)
 	in.awaitReady(h.cluster, fmt.Sprintf("%s/1 is in quarantine: the committed offset of group %s for %[1]s/1 is gone, but it had been read to offset %[3]d: "+
-		"reading it again would repeat alerts; run: firstseen state reset --stage ingest --use noted", source, h.cfg.group(StageIngest), before))
+		"reading it again would repeat alerts; run: firstseen state reset --stage ingest --topic %[1]s --partition 1 --use noted", source, h.cfg.group(StageIngest), before))
 	if got, want := h.ask(Request{Stage: StageIngest, Topic: source, Partition: 1, Use: UseNoted}), fmt.Sprintf("reads on at offset %d", before); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -179,5 +181,106 @@ func offsetsGone(t *testing.T, brokers string) {
 	in.stop()
 	if v := h.judge(); v != (verdict{}) {
 		t.Error(v)
+	}
+}
+
+// TestUnreadableRecords puts records of tomorrow's schemas, and records of nobody's, where only our own can be: in front
+// of a stage and in a changelog. Those partitions wait, the others go on, and nothing of it is a dead letter.
+func TestUnreadableRecords(t *testing.T) {
+	t.Parallel()
+	h := newHalfway(t, embedded(t))
+	newer := append([]byte{0xC3, 0x01}, "ofthefuture"...) // a single-object header
+	candidates, changelog := h.cfg.topic(topicCandidates), h.cfg.topic(topicGroupLog)
+	for _, r := range []*kgo.Record{
+		{Topic: candidates, Partition: 2, Value: newer}, {Topic: candidates, Partition: 3, Value: []byte("nothing of ours")},
+		{Topic: changelog, Partition: 0, Value: newer}, {Topic: changelog, Partition: 1, Value: []byte("nothing of ours")},
+	} {
+		r.Key = []byte("key")
+		if err := h.cl.ProduceSync(context.Background(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := h.start(h.cfg)
+	findings := h.cfg.topic(topicFindings)
+	in.awaitReady(h.cluster, candidates+"/2 is in quarantine", candidates+"/3 is in quarantine", findings+"/0 is in quarantine", findings+"/1 is in quarantine")
+	for _, why := range in.NotReady() {
+		if upgrade := strings.Contains(why, "/2 ") || strings.Contains(why, "/0 "); upgrade != strings.Contains(why, "upgrade this worker") {
+			t.Errorf("%s; upgrade is the answer: %v", why, upgrade)
+		}
+	}
+	before := len(h.read(h.cfg.topic(topicAlerts)))
+	var news []*kgo.Record
+	for n := range 40 {
+		news = append(news, &kgo.Record{Topic: h.cfg.App + "-cloudtrail", Value: []byte(anonymous(fmt.Sprintf("198.51.100.%d", n), day0.AddDate(0, 6, 0)))})
+	}
+	if err := h.cl.ProduceSync(context.Background(), news...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	h.await("the other partitions go on", 20*time.Second, func() bool { return len(h.read(h.cfg.topic(topicAlerts))) > before })
+	if dead := h.read(h.cfg.topic(topicDLQ)); len(dead) > 0 {
+		t.Errorf("%d dead letters", len(dead))
+	}
+	in.stop()
+}
+
+// TestRecreatedTopics deletes topics and creates them again. The offsets and the state of old are about other records, so
+// what they belong to waits. A source may have been meant to be a new one: then it is read from its beginning.
+func TestRecreatedTopics(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		topic   string
+		waiting []string
+	}{
+		{"-cloudtrail", []string{"-cloudtrail/0 is in quarantine: topic APP-cloudtrail was deleted and created again", "-cloudtrail/1 is in quarantine"}},
+		{".candidates", []string{"candidates/0 is in quarantine: topic APP.candidates was deleted and created again", "start a deployment with another app name", "candidates/2 ", "candidates/3 "}},
+		{".group.changelog", []string{"findings/0 is in quarantine: the changelog APP.group.changelog was deleted and created again", "findings/1 ", "findings/2 ", "findings/3 "}},
+	} {
+		t.Run(test.topic, func(t *testing.T) {
+			h := newHalfway(t, embedded(t))
+			h.recreate(h.cfg.App + test.topic)
+			in := h.start(h.cfg)
+			for i := range test.waiting {
+				test.waiting[i] = strings.ReplaceAll(test.waiting[i], "APP", h.cfg.App)
+			}
+			in.awaitReady(h.cluster, test.waiting...)
+			in.stop()
+			if test.topic != "-cloudtrail" {
+				return
+			}
+			h.cfg.ChangeSources = true
+			r := &kgo.Record{Topic: h.cfg.App + "-cloudtrail", Value: []byte(anonymous("198.51.100.1", day0.AddDate(0, 6, 0)))}
+			fresh := newTestCluster(t, h.brokers) // a client remembers the ids of topics
+			if err := fresh.cl.ProduceSync(context.Background(), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			h.runUntilDrained(h.cfg)
+			if !slices.ContainsFunc(h.read(h.cfg.topic(topicAlerts)), func(r *kgo.Record) bool { return strings.Contains(string(r.Value), "198.51.100.1") }) {
+				t.Error("no alert of the first record of the new topic")
+			}
+		})
+	}
+}
+
+// recreate deletes a topic and creates it with the same partitions and settings.
+func (h *halfway) recreate(topic string) {
+	h.t.Helper()
+	ctx := context.Background()
+	details, err := h.adm.ListTopics(ctx, topic)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	configs := map[string]*string{}
+	for _, p := range h.cfg.Plan() {
+		for k, v := range p.Configs {
+			if p.Name == topic {
+				configs[k] = &v
+			}
+		}
+	}
+	if _, err := h.adm.DeleteTopic(ctx, topic); err != nil {
+		h.t.Fatal(err)
+	}
+	if _, err := h.adm.CreateTopic(ctx, int32(len(details[topic].Partitions)), -1, configs, topic); err != nil {
+		h.t.Fatal(err)
 	}
 }

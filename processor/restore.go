@@ -13,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/processor/stage"
-	"firstseen/schemas/wire"
 	"firstseen/state"
 )
 
@@ -237,9 +236,6 @@ func (r *restoring) apply(records []*kgo.Record) (reached bool, err error) {
 	}
 	to, writes, err := state.Fold(from, run)
 	if err != nil {
-		if errors.Is(err, wire.ErrUnknownVersion) {
-			err = fmt.Errorf("%w: a newer worker wrote it; upgrade this worker", err)
-		}
 		return false, fmt.Errorf("changelog of %s: %w", r.tp, err)
 	}
 	to.ChangelogID = r.logID

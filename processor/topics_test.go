@@ -18,6 +18,7 @@ import (
 // TestRefusedDeployments changes what a deployment stands on, and starts a worker again. It must not start, and say what
 // is wrong, with which topic, and what helps.
 func TestRefusedDeployments(t *testing.T) {
+	t.Parallel()
 	brokers := embedded(t)
 	set := mustLoad(t, rules.LoadOptions{})
 	ctx := context.Background()
@@ -107,6 +108,7 @@ func (c *cluster) deleteRecords(topic string, partition int32, before int64) err
 
 // TestChangeSources adds a source to a deployment. Then a worker that does not know of it is refused.
 func TestChangeSources(t *testing.T) {
+	t.Parallel()
 	brokers := embedded(t)
 	c, app := newTestCluster(t, brokers), newApp()
 	c.createSources(app, 1, nil)
