@@ -119,6 +119,9 @@ var ErrGuarantee = errors.New("cannot guarantee exactly-once processing")
 // ErrUnreachable marks an error that means: the brokers or topics cannot be reached.
 var ErrUnreachable = errors.New("cannot reach Kafka")
 
+// ErrNoTopic marks an error about a topic that is not there.
+var ErrNoTopic = errors.New("the topic does not exist")
+
 func or[T comparable](v *T, def T) {
 	var zero T
 	if *v == zero {

@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"firstseen/devbroker"
 	"firstseen/processor/stage"
 	"firstseen/rules"
 	"firstseen/traffic"
@@ -130,15 +131,12 @@ func (c *cluster) alter(topic, key, value string) {
 	}
 }
 
-// TestOutage cuts every connection for a while in the middle of a load. The worker waits and goes on: nothing is lost,
-// nothing comes twice, and nothing is a dead letter.
+// TestOutage cuts every connection for a while in the middle of a load, and then has the broker refuse to write for
+// reasons that lie in no record. The worker waits and goes on: nothing is lost, nothing comes twice, and nothing is a
+// dead letter.
 func TestOutage(t *testing.T) {
 	t.Parallel()
-	b, err := devbroker.Start(devbroker.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
+	b := broker(t)
 	c, app := newTestCluster(t, b.Addr()), newApp()
 	c.createSources(app, 3, nil)
 	set, dir := mustLoad(t, rules.LoadOptions{Set: noCap}), filepath.Join(t.TempDir(), "state")
@@ -160,12 +158,17 @@ func TestOutage(t *testing.T) {
 		}
 		return nil, errors.New("the network is down"), true
 	})
-	began := time.Now()
-	if err := produce(c.cl, inputs[1000:], 0); err != nil {
+	if err := produce(c.cl, inputs[1000:2500], 0); err != nil {
 		t.Fatal(err)
 	}
 	<-over
-	t.Logf("the network was down for %s", time.Since(began))
+	c.awaitDrained(app, time.Minute)
+	for topic, reason := range map[string]*kerr.Error{".candidates": kerr.TopicAuthorizationFailed, ".alerts": kerr.InvalidRequiredAcks} {
+		b.Cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: app + topic, Err: reason, Count: 20})
+	}
+	if err := produce(c.cl, inputs[2500:], 0); err != nil {
+		t.Fatal(err)
+	}
 	c.awaitDrained(app, time.Minute)
 	in.stop()
 	if v := judge(t, model, c.read(app+".alerts"), readStates(t, []string{dir}, 4), set); v != (verdict{}) {

@@ -7,7 +7,10 @@ import (
 	"firstseen/devbroker"
 )
 
-func embedded(t *testing.T) string {
+func embedded(t *testing.T) string { return broker(t).Addr() }
+
+// broker is gone when the test ends, after the workers that were started on it.
+func broker(t *testing.T) *devbroker.Broker {
 	t.Helper()
 	b, err := devbroker.Start(devbroker.Options{})
 	if err != nil {
@@ -18,7 +21,7 @@ func embedded(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	return b.Addr()
+	return b
 }
 
 // What the embedded broker shows; kafka_test.go shows the same on Apache Kafka.

@@ -77,7 +77,7 @@ func produce(cl *kgo.Client, records []*kgo.Record, pace time.Duration) error {
 		if err := cl.ProduceSync(context.Background(), batch...).FirstErr(); err != nil {
 			return err
 		}
-		time.Sleep(time.Until(began.Add(pace * time.Duration(i+1) / steps))) //nolint:forbidigo // the pace is the point
+		time.Sleep(time.Until(began.Add(pace * time.Duration(i+1) / steps))) // the pace is the point
 	}
 	return nil
 }

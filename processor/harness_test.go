@@ -181,7 +181,7 @@ func (c *cluster) await(what string, limit time.Duration, ok func() bool) {
 		if time.Now().After(deadline) {
 			c.t.Fatalf("%s: not within %s", what, limit)
 		}
-		time.Sleep(50 * time.Millisecond) //nolint:forbidigo // between two questions to a broker
+		time.Sleep(50 * time.Millisecond) // between two questions to a broker
 	}
 }
 

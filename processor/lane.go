@@ -57,13 +57,6 @@ type refusal struct {
 	err    error
 }
 
-type topicPartition struct {
-	topic     string
-	partition int32
-}
-
-func (t topicPartition) String() string { return fmt.Sprintf("%s/%d", t.topic, t.partition) }
-
 // step is the work of a stage on the records of one transaction.
 type step interface {
 	// ready prepares a partition that was taken over, or whose transaction was aborted.
@@ -86,23 +79,6 @@ const (
 	maxSlice = 100
 	idleWait = 500 * time.Millisecond // an idle turn; a rebalance waits no longer for it
 )
-
-func (l *lane) part(tp topicPartition) *part {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.parts[tp]
-}
-
-// owned returns the lane's partitions.
-func (l *lane) owned() []*part {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	all := make([]*part, 0, len(l.parts))
-	for _, p := range l.parts {
-		all = append(all, p)
-	}
-	return all
-}
 
 // run works until ctx ends, then returns nil, or until an error that a new session cannot mend.
 func (l *lane) run(ctx context.Context) error {
@@ -209,26 +185,6 @@ func (l *lane) options(made <-chan struct{}) []kgo.Opt {
 		kgo.ProducerLinger(0),
 		kgo.WithLogger(clientLog{l.log}),
 	)
-}
-
-// assigned is called when a join has ended, before takeOver, and also when there is nothing new.
-func (l *lane) assigned(_ context.Context, _ *kgo.Client, added map[string][]int32) {
-	if len(added) == 0 {
-		l.w.health.joined(l.name)
-	}
-}
-
-func (l *lane) release(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for topic, partitions := range lost {
-		for _, p := range partitions {
-			tp := topicPartition{topic, p}
-			delete(l.parts, tp)
-			delete(l.waiting, tp)
-			l.w.health.mend(l.name, tp)
-		}
-	}
 }
 
 // turn is one transaction. It begins and ends one even when there is nothing to do, because a session that has seen a

@@ -16,6 +16,13 @@ import (
 	"firstseen/state"
 )
 
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+func (t topicPartition) String() string { return fmt.Sprintf("%s/%d", t.topic, t.partition) }
+
 // part is an input partition of a lane. A new one is made at every assignment; an old one that is still referred to
 // can do no harm, because the store refuses batches that were not computed from where it stands.
 type part struct {
@@ -214,6 +221,86 @@ func stableOffsetsOf(ctx context.Context, adm *kadm.Client, group string, of fun
 		case <-ctx.Done():
 			return nil, errors.Join(ctx.Err(), err)
 		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// purge deletes the internal records that this lane has consumed and that are older than the configured age: the
+// topics keep them for ever otherwise. It looks only at offsets that are committed, and does nothing on any error:
+// the next time will do.
+func (l *lane) purge(ctx context.Context, adm *kadm.Client) {
+	age := l.w.cfg.PurgeAfter
+	owned := l.owned()
+	if l.stage == StageIngest || age < 0 || len(owned) == 0 || time.Since(l.lastPurge) < time.Minute {
+		return
+	}
+	l.lastPurge = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	topic := owned[0].tp.topic
+	young, err := adm.ListOffsetsAfterMilli(ctx, time.Now().Add(-age).UnixMilli(), topic)
+	if err != nil {
+		l.log.Warn("purge: list offsets", "topic", topic, "error", err)
+		return
+	}
+	starts, err := adm.ListStartOffsets(ctx, topic)
+	if err != nil {
+		l.log.Warn("purge: list offsets", "topic", topic, "error", err)
+		return
+	}
+	upTo := kadm.Offsets{}
+	purged := int64(0)
+	for _, p := range owned {
+		y, ok := young.Lookup(topic, p.tp.partition)
+		s, okStart := starts.Lookup(topic, p.tp.partition)
+		if end := min(y.Offset, p.committed, p.base); ok && okStart && y.Err == nil && s.Err == nil && end > s.Offset {
+			upTo.Add(kadm.Offset{Topic: topic, Partition: p.tp.partition, At: end})
+			purged += end - s.Offset
+		}
+	}
+	if len(upTo) == 0 {
+		return
+	}
+	if _, err := adm.DeleteRecords(ctx, upTo); err != nil {
+		l.log.Warn("purge: delete records", "topic", topic, "error", err)
+		return
+	}
+	l.w.metrics.purged.WithLabelValues(topic).Add(float64(purged))
+}
+
+func (l *lane) part(tp topicPartition) *part {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.parts[tp]
+}
+
+// owned returns the lane's partitions.
+func (l *lane) owned() []*part {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make([]*part, 0, len(l.parts))
+	for _, p := range l.parts {
+		all = append(all, p)
+	}
+	return all
+}
+
+// assigned is called when a join has ended, before takeOver, and also when there is nothing new.
+func (l *lane) assigned(_ context.Context, _ *kgo.Client, added map[string][]int32) {
+	if len(added) == 0 {
+		l.w.health.joined(l.name)
+	}
+}
+
+func (l *lane) release(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for topic, partitions := range lost {
+		for _, p := range partitions {
+			tp := topicPartition{topic, p}
+			delete(l.parts, tp)
+			delete(l.waiting, tp)
+			l.w.health.mend(l.name, tp)
 		}
 	}
 }

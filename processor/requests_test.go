@@ -14,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"firstseen/devbroker"
 	"firstseen/rules"
 	"firstseen/traffic"
 )
@@ -38,11 +37,7 @@ tests: []
 // the partitions: a lane that has lost them must not be able to.
 func TestForgetRule(t *testing.T) {
 	t.Parallel()
-	b, err := devbroker.Start(devbroker.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
+	b := broker(t)
 	file := filepath.Join(t.TempDir(), "other.yaml")
 	if err := os.WriteFile(file, []byte(otherRule), 0o600); err != nil {
 		t.Fatal(err)

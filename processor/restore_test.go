@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"firstseen/devbroker"
 	"firstseen/rules"
 	"firstseen/state"
 )
@@ -21,11 +20,7 @@ import (
 // beginning: the broker sees it ask.
 func TestResumeFromStore(t *testing.T) {
 	t.Parallel()
-	b, err := devbroker.Start(devbroker.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
+	b := broker(t)
 	c, app := newTestCluster(t, b.Addr()), newApp()
 	c.createSources(app, 2, nil)
 	dir := filepath.Join(t.TempDir(), "state")

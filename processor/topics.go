@@ -129,8 +129,8 @@ func CheckTopics(ctx context.Context, adm *kadm.Client, plan []TopicPlan) ([]Top
 func (s *TopicState) compare(have map[string]string, replicas int) {
 	p := s.Plan
 	if p.fixed && s.Have != p.Partitions {
-		s.Problems = append(s.Problems, fmt.Sprintf("topic %s has %d partitions, the deployment was created with %d: keys would move away from their state; "+
-			"create the topic again with %d partitions, or start a deployment with another app name", p.Name, s.Have, p.Partitions, p.Partitions))
+		s.Problems = append(s.Problems, fmt.Sprintf("topic %s has %d partitions, not %d: keys would be elsewhere than their state; correct partitions in the configuration, "+
+			"or, if partitions were added to the topic, start a deployment with another app name", p.Name, s.Have, p.Partitions))
 	}
 	for _, k := range slices.Sorted(maps.Keys(p.Configs)) {
 		got, ok := have[k]

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/rules"
@@ -46,20 +47,22 @@ func (w *Worker) Run(ctx context.Context) error {
 
 func (w *Worker) work(ctx context.Context) error {
 	cfg := &w.cfg
-	if err := w.prepare(ctx); err != nil {
-		return err
-	}
-	defer w.control.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if w.needsStore() {
+	if w.needsStore() { // first, so that a second process on the directory disturbs nobody
 		var err error
 		if w.store, err = openStore(ctx, cfg, func(err error) { cancel(err) }); err != nil {
 			return err
 		}
 		defer w.store.Close()
-		w.dropOldRanges()
 		defer w.metrics.watchStore(w.store)()
+	}
+	if err := w.prepare(ctx); err != nil {
+		return err
+	}
+	defer w.control.Close()
+	if w.store != nil {
+		w.dropOldRanges()
 	}
 	if err := w.announce(ctx); err != nil {
 		return err
@@ -134,7 +137,7 @@ func (w *Worker) prepare(ctx context.Context) error {
 	probe, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if err := cl.Ping(probe); err != nil {
-		return fmt.Errorf("%w: no broker answers: %w", ErrUnreachable, err)
+		return fmt.Errorf("%w: no broker answers: %w; check brokers, tls and sasl in the configuration", ErrUnreachable, err)
 	}
 	ids, err := sourceIDs(ctx, adm, cfg.sourceTopics())
 	if err != nil {
@@ -213,6 +216,14 @@ func (c *Config) laneName(s Stage, n int) string {
 	return fmt.Sprintf("%s-%s-%s-%d", c.App, s, c.Instance, n)
 }
 
+// missing makes a broker's way to say it one that people understand.
+func missing(err error) error {
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return ErrNoTopic
+	}
+	return fmt.Errorf("%w: %w", ErrUnreachable, err)
+}
+
 // sourceIDs returns the topic ids of the sources.
 func sourceIDs(ctx context.Context, adm *kadm.Client, names []string) (map[string]string, error) {
 	details, err := adm.ListTopics(ctx, names...)
@@ -222,7 +233,7 @@ func sourceIDs(ctx context.Context, adm *kadm.Client, names []string) (map[strin
 	ids := map[string]string{}
 	for _, n := range names {
 		if err := details[n].Err; err != nil {
-			return nil, fmt.Errorf("%w: source topic %s: %w; create it, or correct sources in the configuration", ErrUnreachable, n, err)
+			return nil, fmt.Errorf("source topic %s: %w; create it, or correct sources in the configuration", n, missing(err))
 		}
 		ids[n] = details[n].ID.String()
 	}
@@ -368,7 +379,7 @@ func (w *Worker) leave(lanes []*lane) error {
 
 // openStore opens the state directory. Another process may still be giving it up, so a lock is waited for.
 func openStore(ctx context.Context, cfg *Config, fatal func(error)) (*state.Store, error) {
-	deadline := time.Now().Add(cfg.Timing.Session)
+	deadline, first := time.Now().Add(cfg.Timing.Session), true
 	for {
 		s, err := state.Open(cfg.StateDir, state.Options{CacheBytes: cfg.StateCache, MemTableBytes: cfg.StateMemTable, Logger: cfg.Log, Fatal: fatal})
 		switch {
@@ -382,6 +393,10 @@ func openStore(ctx context.Context, cfg *Config, fatal func(error)) (*state.Stor
 			continue
 		case !errors.Is(err, state.ErrLocked) || time.Now().After(deadline):
 			return nil, fmt.Errorf("%w: open the state directory: %w", ErrGuarantee, err)
+		}
+		if first {
+			first = false
+			cfg.Log.Warn("the state directory is in use by another process; waiting for it", "dir", cfg.StateDir, "until", deadline.Format(time.TimeOnly))
 		}
 		select {
 		case <-ctx.Done():

@@ -104,7 +104,7 @@ func run(a *app, args []string) int {
 			fmt.Fprintln(a.stderr, "firstseen:", exit.err)
 		}
 		return exit.code
-	case errors.Is(err, processor.ErrGuarantee), errors.Is(err, processor.ErrUnreachable):
+	case errors.Is(err, processor.ErrGuarantee), errors.Is(err, processor.ErrUnreachable), errors.Is(err, processor.ErrNoTopic):
 		fmt.Fprintln(a.stderr, "firstseen:", err)
 		return exitGuarantee
 	}

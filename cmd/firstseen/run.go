@@ -26,6 +26,19 @@ type configFlags struct {
 	Set    map[string]string `placeholder:"KEY=VALUE" help:"Set a configuration key, for example --set state.dir=/var/lib/firstseen."`
 }
 
+// loadAny is load for commands that do not read the sources, so that they need not be configured.
+func (f *configFlags) loadAny() (*config.Config, error) {
+	f.base = defaultSources()
+	return f.load(nil)
+}
+
+// defaultSources is the default configuration with the topics that run --dev and gen use when none are named.
+func defaultSources() *config.Config {
+	base := config.Default()
+	base.Sources = []config.Source{{Topic: "cloudtrail", Format: "auto"}, {Topic: "s3access", Format: "auto"}}
+	return base
+}
+
 // load merges file, environment and flags.
 func (f *configFlags) load(more map[string]string) (*config.Config, error) {
 	flags := map[string]string{}
@@ -64,8 +77,7 @@ func (c *runCmd) Run(a *app) error {
 	}
 	if c.Dev {
 		more["brokers"] = fmt.Sprintf("127.0.0.1:%d", c.DevPort)
-		c.base = config.Default()
-		c.base.Sources = []config.Source{{Topic: "cloudtrail", Format: "auto"}, {Topic: "s3access", Format: "auto"}}
+		c.base = defaultSources()
 	}
 	cfg, err := c.load(more)
 	if err != nil {
@@ -96,7 +108,7 @@ func (c *runCmd) Run(a *app) error {
 				log.Error("embedded broker", "error", err)
 			}
 		}()
-		fmt.Fprintf(a.stderr, "%s\nIt listens on %s; write logs to the topics %s and read alerts from %s.alerts\n",
+		fmt.Fprintf(a.stderr, "%s\nIt listens on %s. Write logs to the topics %s, or: firstseen gen --brokers %[2]s\nRead alerts from %[4]s.alerts, or: firstseen tail --set brokers=%[2]s\n",
 			devbroker.Notice, broker.Addr(), topicNames(cfg), cfg.App)
 	}
 	reg := prometheus.NewRegistry()

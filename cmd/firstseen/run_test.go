@@ -53,7 +53,7 @@ http: {listen: %q}
 	expect(exitGuarantee, "trial.findings is missing", "topics", "check", "-c", file)
 	expect(exitGuarantee, "source topic cloudtrail", "run", "-c", file)
 	expect(exitOK, "created trial.alerts", "topics", "create", "-c", file, "--sources", "3")
-	expect(exitOK, "8 topics as planned", "topics", "check", "-c", file)
+	expect(exitOK, "8 topics as planned, 2 sources there", "topics", "check", "-c", file)
 
 	ctx, stop := context.WithCancel(t.Context())
 	var out lockedBuffer
@@ -98,7 +98,7 @@ func TestRunDev(t *testing.T) {
 	if e.code != exitOK {
 		t.Errorf("gen: exit code %d\n%s", e.code, e.stderr)
 	}
-	e = execute(t, nil, "tail", "--set", "brokers=127.0.0.1:"+port, "--set", "sources=cloudtrail", "--from-start", "-n", "5", "--output", "json")
+	e = execute(t, nil, "tail", "--set", "brokers=127.0.0.1:"+port, "--from-start", "-n", "5", "--output", "json")
 	if e.code != exitOK || strings.Count(e.stdout, "\n") != 5 {
 		t.Errorf("tail: exit code %d\n%s%s", e.code, e.stdout, e.stderr)
 	}

@@ -33,7 +33,7 @@ func plan(cfg *config.Config) []processor.TopicPlan {
 
 // Run prints one topic a line.
 func (c *topicsPlanCmd) Run(a *app) error {
-	cfg, err := c.load(nil)
+	cfg, err := c.loadAny()
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,12 @@ func (c *topicsCheckCmd) Run(a *app) error {
 		return err
 	}
 	defer done()
-	states, err := processor.CheckTopics(a.ctx, adm, plan(cfg))
+	own := plan(cfg)
+	topics := own
+	for _, s := range cfg.Sources {
+		topics = append(topics, processor.TopicPlan{Name: s.Topic})
+	}
+	states, err := processor.CheckTopics(a.ctx, adm, topics)
 	if err != nil {
 		return err
 	}
@@ -115,13 +120,13 @@ func (c *topicsCheckCmd) Run(a *app) error {
 	if bad > 0 {
 		return exitError{exitGuarantee, fmt.Errorf("%d problems in %d topics", bad, len(states))}
 	}
-	fmt.Fprintf(a.stdout, "%d topics as planned\n", len(states))
+	fmt.Fprintf(a.stdout, "%d topics as planned, %d sources there\n", len(own), len(topics)-len(own))
 	return nil
 }
 
 // connect loads the configuration and opens an admin client that has reached a broker.
 func connect(a *app, f *configFlags) (*config.Config, *kadm.Client, func(), error) {
-	cfg, err := f.load(nil)
+	cfg, err := f.loadAny()
 	if err != nil {
 		return nil, nil, nil, err
 	}

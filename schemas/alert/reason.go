@@ -60,7 +60,7 @@ func (a *Alert) novelty(r *Rule) string {
 		return what + " was not seen in the " + span(n.History) + " before, last at " + stamp(n.PreviousSeen)
 	case n.Complete(a.eventTime()):
 		return what + " was not seen in the " + span(n.History) + " before"
-	case n.HistoryStart != wire.NoTime:
+	case n.HistoryStart != wire.NoTime && n.HistoryStart < a.eventTime():
 		return what + " was not seen before, with a history that begins at " + stamp(n.HistoryStart)
 	}
 	return what + " was not seen before"
