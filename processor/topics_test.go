@@ -43,7 +43,7 @@ func TestRefusedDeployments(t *testing.T) {
 		{"more partitions", func(c *cluster, cfg *Config) error {
 			_, err := c.adm.CreatePartitions(ctx, 2, cfg.topic(topicCandidates))
 			return err
-		}, []string{"topic APP.candidates has 6 partitions, the deployment was created with 4"}},
+		}, []string{"topic APP.candidates has 6 partitions, not 4: keys would be elsewhere than their state"}},
 		{"a changelog that forgets", func(c *cluster, cfg *Config) error {
 			c.alter(cfg.topic(topicDetectLog), "cleanup.policy", "delete")
 			return nil
