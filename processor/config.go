@@ -201,3 +201,16 @@ func (c *Config) setDefaults() error {
 func (c *Config) client(opts ...kgo.Opt) []kgo.Opt {
 	return append(slices.Clone(c.Client), opts...)
 }
+
+// laneName is the transactional id and the group instance id of a lane.
+func (c *Config) laneName(s Stage, n int) string {
+	return fmt.Sprintf("%s-%s-%s-%d", c.App, s, c.Instance, n)
+}
+
+// sourceTopics are the names of the source topics.
+func (c *Config) sourceTopics() (names []string) {
+	for _, s := range c.Sources {
+		names = append(names, s.Topic)
+	}
+	return names
+}

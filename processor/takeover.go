@@ -77,7 +77,11 @@ func (f *facts) end(tp topicPartition) int64 {
 	return end.Offset
 }
 
-// ask asks the brokers, until they answer or ctx ends.
+// patience is how long a takeover waits for a partition without a leader. Then that partition is put into quarantine, so
+// that the others need not wait for it.
+const patience = 15 * time.Second
+
+// ask asks the brokers, until they answer or ctx ends. What they could not say of a partition is an error in the answer.
 func (l *lane) ask(ctx context.Context, adm *kadm.Client, offsets map[string]map[int32]kgo.Offset, topics []string) (f facts, err error) {
 	var epochs kadm.OffsetForLeaderEpochRequest
 	for t, partitions := range offsets {
@@ -87,7 +91,8 @@ func (l *lane) ask(ctx context.Context, adm *kadm.Client, offsets map[string]map
 			}
 		}
 	}
-	return f, l.retry(ctx, "read topic ids and offsets", func() (err error) {
+	began := time.Now()
+	err = l.retry(ctx, "read topic ids and offsets", func() (err error) {
 		// Notes and answers of a predecessor are in its last transaction, too.
 		if err = l.w.control.sync(ctx); err != nil {
 			return err
@@ -101,12 +106,23 @@ func (l *lane) ask(ctx context.Context, adm *kadm.Client, offsets map[string]map
 		if f.ends, err = adm.ListEndOffsets(ctx, topics...); err != nil {
 			return err
 		}
-		if err = errors.Join(f.details.Error(), f.starts.Error(), f.ends.Error()); err != nil {
+		if err = errors.Join(f.details.Error(), f.starts.Error(), f.ends.Error()); err != nil && time.Since(began) < patience {
 			return err
 		}
 		f.epochs, err = adm.OffsetForLeaderEpoch(ctx, epochs)
 		return err
 	})
+	return f, err
+}
+
+// failure is why nothing can be said of a partition.
+func (f *facts) failure(tp topicPartition) error {
+	start, _ := f.starts.Lookup(tp.topic, tp.partition)
+	end, _ := f.ends.Lookup(tp.topic, tp.partition)
+	if err := errors.Join(f.details[tp.topic].Err, start.Err, end.Err); err != nil {
+		return fmt.Errorf("the brokers do not answer for %s: %w", tp, err)
+	}
+	return nil
 }
 
 // open opens every partition of offsets: it ends in opened or in failed. err is set only when ctx ended.
@@ -134,7 +150,14 @@ func (l *lane) open(ctx context.Context, offsets map[string]map[int32]kgo.Offset
 			start, _ := f.starts.Lookup(topic, partition)
 			p := &part{tp: tp, committed: o.EpochOffset().Offset, start: start.Offset, end: f.end(tp), inputID: f.details[topic].ID,
 				lag: l.w.metrics.lag.WithLabelValues(string(l.stage), topic, strconv.Itoa(int(partition)))}
-			if err := l.check(p); err != nil {
+			err := f.failure(tp)
+			if err == nil && logTopic != "" {
+				err = f.failure(topicPartition{logTopic, partition})
+			}
+			if err == nil {
+				err = l.check(p)
+			}
+			if err != nil {
 				failed[tp] = err
 			} else {
 				opened[tp] = p

@@ -159,3 +159,52 @@ func startTogether(t *testing.T, brokers string) {
 		t.Errorf("the deployment was written %d times, the ruleset %d times, want once each", written[keyDeployment], written[ruleset])
 	}
 }
+
+// TestAgree lets a worker come between another's decision and its writing. What was decided on old knowledge is not
+// written.
+func TestAgree(t *testing.T) {
+	t.Parallel()
+	brokers := embedded(t)
+	c, app, ctx := newTestCluster(t, brokers), newApp(), context.Background()
+	c.createSources(app, 1, nil)
+	cfg := testConfig(brokers, app, "one", t.TempDir(), mustLoad(t, rules.LoadOptions{}))
+	c.found(cfg)
+	if err := cfg.setDefaults(); err != nil {
+		t.Fatal(err)
+	}
+	agree := func(value string, between func()) error {
+		follower, err := openControl(ctx, &cfg)
+		if err != nil {
+			return err
+		}
+		defer follower.Close()
+		return follower.agree(ctx, &cfg, func() (map[string][]byte, error) {
+			known := follower.get("key")
+			between()
+			if known != nil {
+				return nil, nil
+			}
+			return map[string][]byte{"key": []byte(value)}, nil
+		})
+	}
+	calls := 0
+	err := agree("slow", func() {
+		if calls++; calls == 2 { // after it has fenced the others
+			if err := agree("fast", func() {}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	var written []string
+	for _, r := range c.read(app + ".control") {
+		if string(r.Key) == "key" {
+			written = append(written, string(r.Value))
+		}
+	}
+	if len(written) != 1 || written[0] != "fast" {
+		t.Errorf("written: %v, want fast alone", written)
+	}
+}

@@ -211,11 +211,6 @@ func (w *Worker) fence(ctx context.Context) error {
 	return nil
 }
 
-// laneName is the transactional id and the group instance id of a lane.
-func (c *Config) laneName(s Stage, n int) string {
-	return fmt.Sprintf("%s-%s-%s-%d", c.App, s, c.Instance, n)
-}
-
 // missing makes a broker's way to say it one that people understand.
 func missing(err error) error {
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
@@ -349,14 +344,6 @@ func (w *Worker) announce(ctx context.Context) error {
 	}
 	_, err = w.control.put(ctx, prefixWorker+w.cfg.Instance, note)
 	return err
-}
-
-// sourceTopics are the names of the source topics.
-func (c *Config) sourceTopics() (names []string) {
-	for _, s := range c.Sources {
-		names = append(names, s.Topic)
-	}
-	return names
 }
 
 // leave removes this worker's members from the groups: static members stay when their client closes.
