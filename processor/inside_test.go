@@ -103,12 +103,11 @@ func (c *cluster) refused(cfg Config) string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	if err := w.Run(ctx); !errors.Is(err, ErrGuarantee) {
+	err = w.Run(ctx)
+	if !errors.Is(err, ErrGuarantee) {
 		c.t.Fatalf("the worker is not refused: %v", err)
-	} else {
-		return err.Error()
 	}
-	return ""
+	return err.Error()
 }
 
 // document is what the tests look at in an alert.

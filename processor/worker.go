@@ -219,8 +219,22 @@ func missing(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnreachable, err)
 }
 
-// sourceIDs returns the topic ids of the sources.
-func sourceIDs(ctx context.Context, adm *kadm.Client, names []string) (map[string]string, error) {
+// sourceIDs returns the topic ids of the sources. A topic that was just created is waited for: not every broker knows it.
+func sourceIDs(ctx context.Context, adm *kadm.Client, names []string) (ids map[string]string, err error) {
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		ids, err = listSources(ctx, adm, names)
+		if !errors.Is(err, ErrNoTopic) || time.Now().After(deadline) {
+			return ids, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func listSources(ctx context.Context, adm *kadm.Client, names []string) (map[string]string, error) {
 	details, err := adm.ListTopics(ctx, names...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: list source topics: %w", ErrUnreachable, err)
