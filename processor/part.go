@@ -214,7 +214,7 @@ func stableOffsetsOf(ctx context.Context, adm *kadm.Client, group string, of fun
 		switch {
 		case errors.Is(err, kerr.GroupIDNotFound):
 			return nil, nil // a group that has never been
-		case !errors.Is(err, kerr.UnstableOffsetCommit):
+		case !kerr.IsRetriable(err): // a new cluster has no coordinator for some seconds
 			return resp.Offsets(), err
 		}
 		select {

@@ -264,7 +264,9 @@ func (w *Worker) ensure(ctx context.Context, adm *kadm.Client, plan []TopicPlan)
 // found founds a deployment: control has no record of one, so no group may have committed offsets either.
 func (w *Worker) found(ctx context.Context, adm *kadm.Client, sources map[string]string) (*Deployment, error) {
 	for _, s := range Stages {
-		offsets, err := stableOffsets(ctx, adm, w.cfg.group(s))
+		wait, cancel := context.WithTimeout(ctx, time.Minute)
+		offsets, err := stableOffsets(wait, adm, w.cfg.group(s))
+		cancel()
 		if err != nil {
 			return nil, fmt.Errorf("%w: read the offsets of group %s: %w", ErrUnreachable, w.cfg.group(s), err)
 		}
