@@ -27,11 +27,16 @@ test: ## every test that needs nothing but Go
 test-kafka: ## the tests on real Apache Kafka, booted with Java and Maven, or KAFKA_BROKERS
 	go test -vet=off -count 1 -timeout 20m -p 1 -tags kafka -run '$(RUN)' $(sort $(dir $(KAFKA_FILES)))
 
+.PHONY: test-elastic
+test-elastic: ## the rules of a checkout of elastic/detection-rules, RULES=DIR, imported and compared
+	@if test -z "$(RULES)"; then echo "test-elastic: SKIPPED, RULES=DIR must name a checkout of https://github.com/elastic/detection-rules"; else \
+		cd rules/imported && ELASTIC_RULES='$(abspath $(RULES))' go test -vet=off -count 1 -timeout 10m -tags elastic -run '^TestElasticRules$$' -args -rapid.checks 1000 -rapid.nofailfile; fi
+
 .PHONY: lint
 lint: .build/golangci-lint ## gofmt, go vet, golangci-lint
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted (make fmt):" $$files; exit 1; }
 	bash -n scripts/kafka scripts/vuln scripts/fuzz .ci/run
-	go vet -tags kafka ./...
+	go vet -tags kafka,elastic ./...
 	cd compose && go vet ./... && ../.build/golangci-lint run
 	.build/golangci-lint run
 

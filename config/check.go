@@ -94,7 +94,8 @@ func (k *checker) work() {
 	k.must(len(k.Outputs) > 0, "outputs", "is empty: alerts would be lost")
 	k.must(unique(k.Outputs), "outputs", "names a shape twice")
 	k.must(k.State.Dir != "" || !slices.ContainsFunc(k.Stages, func(s string) bool { return s != "ingest" }), "state.dir", "is empty: detect and group keep their state there")
-	k.must(k.Rules.Builtin || len(k.Rules.Paths) > 0, "rules.paths", "is empty and rules.builtin is false: there would be no rules")
+	k.must(k.Rules.Builtin || len(k.Rules.Paths)+len(k.Rules.Presets) > 0, "rules.paths", "is empty and rules.builtin is false: there would be no rules")
+	k.must(unique(k.Rules.Presets), "rules.presets", "names a preset twice")
 	for _, s := range k.Rules.Set {
 		parameter, _, ok := strings.Cut(s, "=")
 		k.must(ok && strings.Contains(parameter, "."), "rules.set", "must be RULE.KEY=VALUE, is %q", s)

@@ -25,7 +25,7 @@ type Config struct {
 	Stages    []string `yaml:"stages" oneof:"ingest|detect|group"` // what this worker does
 	Lanes     Lanes    `yaml:"lanes"`                              // a single number stands for all three
 	State     State    `yaml:"state"`
-	Learning  string   `yaml:"learning" oneof:"none"`               // none: every source partition begins at its first offset, all of it is live
+	Learning  Learning `yaml:"learning"`                            // what a deployment that begins does about the records that are there
 	Commit    Commit   `yaml:"commit"`                              // when a transaction ends
 	HTTP      HTTP     `yaml:"http"`                                // health and metrics
 	Outputs   []string `yaml:"outputs" oneof:"ecs|ocsf|panther"`    // shapes of an alert; each alert is written once in each
@@ -74,10 +74,12 @@ type Source struct {
 
 // Rules say which rules are loaded and how they differ from their files.
 type Rules struct {
-	Paths     []string  `yaml:"paths"`     // files and directories, beside the built-in rules; the same id replaces
-	Builtin   bool      `yaml:"builtin"`   // load the built-in rules
-	Set       []string  `yaml:"set"`       // RULE.KEY=VALUE
-	Overrides Overrides `yaml:"overrides"` // parameters by rule id
+	Paths     []string  `yaml:"paths"`                   // files and directories, beside the built-in rules; the same id replaces
+	Builtin   bool      `yaml:"builtin"`                 // load the built-in rules
+	Presets   []string  `yaml:"presets" oneof:"presets"` // the program's own rules that are loaded only when they are named
+	ASN       string    `yaml:"asn"`                     // MMDB file of networks and who announces them, for rules that use source.as.*
+	Set       []string  `yaml:"set"`                     // RULE.KEY=VALUE
+	Overrides Overrides `yaml:"overrides"`               // parameters by rule id
 }
 
 // Overrides are parameters of rules, as in a rule file, by rule id.
@@ -140,7 +142,7 @@ func Default() *Config {
 		Stages:    []string{"ingest", "detect", "group"},
 		Lanes:     Lanes{Ingest: min(runtime.GOMAXPROCS(0), 4), Detect: 1, Group: 1},
 		State:     State{Dir: "firstseen-state", Cache: 64 << 20, MemTable: 32 << 20},
-		Learning:  "none",
+		Learning:  "history",
 		Commit:    Commit{Messages: 25_000, Records: 100_000, Bytes: 64 << 20, Every: ms(100), Transaction: sec(40), Session: sec(45), Rebalance: sec(60)},
 		HTTP:      HTTP{Listen: "127.0.0.1:9480"},
 		Outputs:   []string{"ecs"},

@@ -104,6 +104,14 @@ func TestListsAndMapsInTheEnvironment(t *testing.T) {
 	}
 }
 
+// Presets are rules enough.
+func TestPresetsWithoutTheBuiltinRules(t *testing.T) {
+	c := load(t, minimal+"rules: {builtin: false}\n", "FIRSTSEEN_RULES_PRESETS=AWS.S3.ServerAccess.Error,aws-s3-unauthenticated-reads")
+	if want := []string{"AWS.S3.ServerAccess.Error", "aws-s3-unauthenticated-reads"}; !slices.Equal(c.Rules.Presets, want) {
+		t.Errorf("got %q, want %q", c.Rules.Presets, want)
+	}
+}
+
 func TestProblemsHaveAPlaceAndASuggestion(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"aap: x\n", `f.yml:2:1: unknown key "aap" (did you mean "app"?)`},
@@ -123,14 +131,20 @@ func TestProblemsHaveAPlaceAndASuggestion(t *testing.T) {
 		{"brokers:\n", "f.yml:2:9: brokers: must be a list"},
 		{"app:\n", "f.yml:2:5: app: has no value: give one, or remove the key"},
 		{"tls: on\n", "f.yml:2:6: tls: must have keys below it"},
-		{"learning: {for: 7d}\n", "f.yml:2:11: learning: this value is not available in this version, only none is"},
-		{"learning: week\n", "f.yml:2:11: learning: this value is not available in this version, only none is"},
+		{"learning: {for: 7}\n", `f.yml:2:11: learning: for: "7" is not a duration such as 7d`},
+		{"learning: {from: yesterday}\n", `f.yml:2:11: learning: from: "yesterday" is none of: earliest, latest, a time such as`},
+		{"learning: {since: 7d}\n", `f.yml:2:11: learning: "since 7d" is not one of history, none, {from: ...}, {for: ...}`},
+		{"learning: [7d]\n", "f.yml:2:11: learning: must be history, none, {from: ...} or {for: ...}"},
+		{"learning: histroy\n", `(did you mean "history"?)`},
 		{"lanes: {ingest: 65}\n", "f.yml:2:17: lanes.ingest: must be 1 to 64, is 65"},
 		{"lanes: few\n", `f.yml:2:8: lanes: must be a whole number, is "few"`},
 		{"app: a b\n", `f.yml:2:6: app: may have letters, digits, dots, underscores and dashes only, is "a b"`},
 		{"brokers: [kafka:port]\n", `f.yml:2:10: brokers: "kafka:port" has no port number from 1 to 65535`},
 		{"http: {listen: \"9480\"}\n", `http.listen: must be host:port or off, is "9480"`},
 		{"rules: {builtin: false}\n", "rules.paths: is empty and rules.builtin is false: there would be no rules"},
+		{"rules: {presets: [aws-s3-unauthenticated-reads, aws-s3-unauthenticated-denid]}\n", `f.yml:2:49: rules.presets: "aws-s3-unauthenticated-denid" is not one of `},
+		{"rules: {presets: [aws-s3-unauthenticated-denid]}\n", `(did you mean "aws-s3-unauthenticated-denied"?)`},
+		{"rules: {presets: [AWS.S3.ServerAccess.Error, AWS.S3.ServerAccess.Error]}\n", "f.yml:2:18: rules.presets: names a preset twice"},
 		{"rules: {set: [threshold]}\n", `rules.set: must be RULE.KEY=VALUE, is "threshold"`},
 		{"rules: {overrides: [x]}\n", "rules.overrides: must be rule ids with the parameters to change below each"},
 		{"replication_factor: 0\n", "must be -1 (the broker's default) or 1 to 100, is 0"},
@@ -247,4 +261,30 @@ func TestUnits(t *testing.T) {
 			t.Errorf("%d printed %s, read %d, %v", s, s, got, err)
 		}
 	})
+}
+
+func TestLearning(t *testing.T) {
+	now := time.Date(2026, 3, 8, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		text, word string
+		at         time.Time
+	}{
+		{"", "history", time.Time{}},
+		{"learning: none\n", "none", time.Time{}},
+		{"learning: {from: earliest}\n", "earliest", time.Time{}},
+		{"learning: {from: latest}\n", "latest", time.Time{}},
+		{"learning: from 36h\n", "since", now.Add(-36 * time.Hour)},
+		{"learning: {from: 2026-03-01T00:00:00Z}\n", "since", time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)},
+		{"learning: {for: 7d}\n", "for", now.AddDate(0, 0, 7)},
+	} {
+		word, at, err := load(t, minimal+c.text).Learning.Decide(now)
+		if err != nil || word != c.word || !at.Equal(c.at) {
+			t.Errorf("%q: %s %s, %v", c.text, word, at, err)
+		}
+	}
+	for _, text := range []string{"{from: 30d}", "from 30d"} {
+		if l := load(t, minimal, "FIRSTSEEN_LEARNING="+text).Learning; l != "from 30d" {
+			t.Errorf("%s: %q", text, l)
+		}
+	}
 }

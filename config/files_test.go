@@ -150,6 +150,8 @@ func schemaType(k key) any {
 	switch k.typ {
 	case reflect.TypeFor[Duration]():
 		return "string"
+	case reflect.TypeFor[Learning]():
+		return []any{"string", "object"}
 	case reflect.TypeFor[Size]():
 		return []any{"string", "integer"}
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"firstseen/rules/builtin"
 )
 
 // A key is one thing that can be set: a field of Config that is no struct of further keys.
@@ -40,11 +42,16 @@ func keysOf(t reflect.Type, prefix string, index []int) []key {
 	return list
 }
 
+// oneof lists the values of a field's tag. "presets" are those of the program.
 func oneof(tag reflect.StructTag) []string {
-	if s := tag.Get("oneof"); s != "" {
+	switch s := tag.Get("oneof"); s {
+	case "":
+		return nil
+	case "presets":
+		return builtin.Presets()
+	default:
 		return strings.Split(s, "|")
 	}
-	return nil
 }
 
 func lookup(name string) (key, bool) {
@@ -69,7 +76,7 @@ func (k key) env() string {
 // a list are separated by commas, or the list is YAML in brackets; maps are YAML.
 func (k key) parse(text string) (any, error) {
 	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
-	list, mapping := k.typ.Kind() == reflect.Slice, k.typ.Kind() == reflect.Map
+	list, mapping := k.typ.Kind() == reflect.Slice, k.typ.Kind() == reflect.Map || k.typ == reflect.TypeFor[Learning]() && strings.HasPrefix(strings.TrimSpace(text), "{")
 	if mapping || list && strings.HasPrefix(strings.TrimSpace(text), "[") {
 		var doc yaml.Node
 		if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
@@ -108,6 +115,8 @@ func (k key) item(text string) *yaml.Node {
 func (k key) value(n *yaml.Node) (any, error) {
 	n = resolved(n)
 	switch k.typ {
+	case reflect.TypeFor[Learning]():
+		return learning(n)
 	case reflect.TypeFor[[]Source]():
 		return items(n, k.source)
 	case reflect.TypeFor[[]string]():
@@ -153,9 +162,6 @@ func (k key) value(n *yaml.Node) (any, error) {
 
 // text is a scalar, one of the key's values if it has such.
 func (k key) text(n *yaml.Node) (string, error) {
-	if k.name == "learning" && (n.Kind != yaml.ScalarNode || n.Value != "none") {
-		return "", errors.New("this value is not available in this version, only none is")
-	}
 	switch {
 	case n.Kind != yaml.ScalarNode:
 		return "", errors.New("must be a single value")

@@ -88,6 +88,7 @@ type Config struct {
 	Partitions    int32 // of the internal topics, when they are created; 16
 	Replication   int16 // of the internal topics, when they are created; -1: the broker's default
 	ChangeSources bool  // accept other sources than the deployment was created with
+	Learning      Learning
 
 	Bounds      schemas.Bounds
 	ValidateAll bool // parse every record, also those that no rule can match
@@ -111,6 +112,7 @@ type hooks struct {
 	applyFirst bool        // the mutant: apply to the store before the commit
 	abort      func() bool // whether to abort this transaction
 	beforeEnd  func()      // called with the transaction open
+	noGate     bool        // the mutant: a source partition goes live when it has been learned, whatever the others have
 }
 
 // ErrGuarantee marks an error that means: as things stand, the guarantees cannot be kept, so the worker does not run.

@@ -14,16 +14,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Keys of <app>.control. Records that workers must agree on (deployment, rulesets) are written once, under the
+// Keys of <app>.control. Records that workers must agree on (deployment, learning, rulesets) are written once, under the
 // transactional id "<app>-control". The others have one writer each: the lane that owns the source partition, in its
 // transaction, or the instance itself.
 const (
 	keyDeployment = "deployment"
 	keyBarrier    = "barrier"
-	prefixRuleset = "ruleset/"  // + hex of the hash; value: rules.Set.Encode
+	prefixRuleset = "ruleset/"  // + hex of the hash; value: rules.Set.Publish
 	prefixFirst   = "first/"    // + topic/partition; value: firstNote
 	prefixOffset  = "offset/"   // + topic/partition; value: offsetNote
 	prefixWorker  = "instance/" // + instance; value: presence
+	// + topic/partition; value: why ingest does not read it
+	prefixQuarantine = "quarantine/"
 )
 
 // Deployment is what the first worker wrote down when it created the topics.
@@ -243,34 +245,32 @@ func (c *control) ruleset(ctx context.Context, hash []byte) ([]byte, error) {
 	return v, err
 }
 
-// rulesets returns every encoded ruleset.
-func (c *control) rulesets() [][]byte {
+// rulesets returns the hash of every published ruleset.
+func (c *control) rulesets() (hashes [][]byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var all [][]byte
+	for k := range c.values {
+		if text, ok := strings.CutPrefix(k, prefixRuleset); ok {
+			if hash, err := hex.DecodeString(text); err == nil {
+				hashes = append(hashes, hash)
+			}
+		}
+	}
+	return hashes
+}
+
+// presences returns what every instance has noted of itself.
+func (c *control) presences() map[string]presence {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := map[string]presence{}
 	for k, v := range c.values {
-		if strings.HasPrefix(k, prefixRuleset) {
-			all = append(all, v)
+		var p presence
+		if name, ok := strings.CutPrefix(k, prefixWorker); ok && json.Unmarshal(v, &p) == nil {
+			all[name] = p
 		}
 	}
 	return all
-}
-
-// historyStart returns the latest first time noted for any source partition, in Unix milliseconds, and the offset that
-// this is current to. ok is false when there is none, or nothing new since the offset seen.
-func (c *control) historyStart(seen int64) (at, start int64, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.next == seen {
-		return seen, 0, false
-	}
-	for k, v := range c.values {
-		var n firstNote
-		if strings.HasPrefix(k, prefixFirst) && json.Unmarshal(v, &n) == nil && (!ok || n.Time > start) {
-			start, ok = n.Time, true
-		}
-	}
-	return c.next, start, ok
 }
 
 // encodeNote returns the JSON of a note; the note types cannot fail to encode.

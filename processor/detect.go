@@ -11,6 +11,7 @@ type detectStep struct {
 	lane    *lane
 	detect  *stage.Detect
 	records int
+	counted stage.DetectCounts // what the metrics have
 }
 
 func newDetectStep(l *lane) *detectStep { return &detectStep{lane: l, detect: stage.NewDetect()} }
@@ -23,14 +24,20 @@ func (s *detectStep) record(p *part, r *kgo.Record) error {
 }
 
 func (s *detectStep) flush() error {
-	n := s.records
+	n, m := s.records, s.lane.w.metrics
 	s.records = 0
-	s.lane.count(func() { s.lane.w.metrics.messages.WithLabelValues(string(StageDetect)).Add(float64(n)) })
+	before, now := s.counted, s.detect.Counts()
+	s.counted = now // what an aborted transaction counted is counted again by the next
+	s.lane.count(func() {
+		m.messages.WithLabelValues(string(StageDetect)).Add(float64(n))
+		m.learned.Add(float64(now.Learned - before.Learned))
+		m.heldBack.Add(float64(now.HeldBack - before.HeldBack))
+	})
 	return s.detect.Flush(s.lane.output)
 }
 
 func (s *detectStep) drop() {
-	s.records = 0
+	s.records, s.counted = 0, s.detect.Counts()
 	s.detect.Discard()
 }
 

@@ -42,6 +42,7 @@ func TestOldStore(t *testing.T)          { t.Parallel(); oldStore(t, embedded(t)
 func TestSameInstance(t *testing.T)      { t.Parallel(); sameInstance(t, embedded(t)) }
 func TestStopInMidLoad(t *testing.T)     { t.Parallel(); stopInMidLoad(t, embedded(t)) }
 func TestHistoryStart(t *testing.T)      { t.Parallel(); historyStart(t, embedded(t)) }
+func TestRuleAddedLater(t *testing.T)    { t.Parallel(); ruleAddedLater(t, embedded(t)) }
 
 // TestExactlyOnce kills workers until enough kills have met an open transaction. Nothing may be missing or doubled, for
 // subscribers or in the stores.
@@ -62,3 +63,22 @@ func TestExactlyOnceCatchesTheMutant(t *testing.T) {
 		t.Error("state written before the commit went unnoticed")
 	}
 }
+
+// TestFirstDay: what was there before the first start is learned, makes no alert, and is known when the first live
+// record comes.
+func TestFirstDay(t *testing.T) {
+	v, early := firstDay{seed: 1, history: 12_000, live: 3_000, pace: 8 * time.Second, set: noCap}.run(t, embedded(t))
+	if v != (verdict{}) || early > 0 {
+		t.Errorf("%s; %d alerts about what was learned", v, early)
+	}
+}
+
+// TestFirstDayCatchesTheMutant shows that the gate between partitions matters, and that the test sees it.
+func TestFirstDayCatchesTheMutant(t *testing.T) {
+	v, _ := firstDay{seed: 1, history: 12_000, live: 3_000, pace: 8 * time.Second, set: noCap, noGate: true}.run(t, embedded(t))
+	if v.wrong == 0 {
+		t.Error("live records that did not wait for the learned ones went unnoticed")
+	}
+}
+
+func TestChangingRules(t *testing.T) { changingRules(t, embedded(t), 8_000, 12*time.Second) }

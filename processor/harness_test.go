@@ -37,6 +37,10 @@ type workerSpec struct {
 	Set                         []string // rules.LoadOptions.Set
 	Faults                      bool     // transactions held open and aborted at random
 	ApplyFirst                  bool     // the mutant: state is written before the commit
+	NoGate                      bool     // the mutant: partitions go live before all have been learned
+	Learning                    Learning
+	Other                       []string // rules.LoadOptions.Set that it changes to, and back, every second or so
+	Messages                    int      // of a transaction, if not 0
 }
 
 func workerMain(encoded string) int {
@@ -58,8 +62,12 @@ func workerMain(encoded string) int {
 		cfg.hooks.beforeEnd = func() { time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond) }
 		cfg.hooks.abort = func() bool { return rand.IntN(20) == 0 }
 	}
-	cfg.hooks.applyFirst = spec.ApplyFirst
+	cfg.hooks.applyFirst, cfg.hooks.noGate = spec.ApplyFirst, spec.NoGate
+	cfg.Learning, cfg.Commit.Messages = spec.Learning, spec.Messages
 	w, err := New(cfg)
+	if err == nil && spec.Other != nil {
+		go func() { changes(ctx, w, spec.Set, spec.Other) }()
+	}
 	if err == nil {
 		err = w.Run(ctx)
 	}
@@ -68,6 +76,23 @@ func workerMain(encoded string) int {
 		return 3
 	}
 	return 0
+}
+
+// changes has a worker change its rules again and again.
+func changes(ctx context.Context, w *Worker, sets ...[]string) {
+	for n := 1; ctx.Err() == nil; n++ {
+		set, _, err := rules.Load(rules.LoadOptions{Set: sets[n%len(sets)]})
+		if err == nil {
+			err = w.SetRules(ctx, set)
+		}
+		if err != nil && ctx.Err() == nil {
+			panic(err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(500+rand.IntN(2000)) * time.Millisecond):
+		}
+	}
 }
 
 // testConfig is a worker with short time-outs.

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/processor/stage"
+	"firstseen/rules"
 	"firstseen/schemas"
 	"firstseen/schemas/alert"
 	"firstseen/schemas/wire"
@@ -22,40 +23,51 @@ type ingestStep struct {
 	formats map[string]schemas.Format
 	current *kgo.Record // for dead letters
 
-	messages int
-	stats    schemas.Stats
-	firsts   []*part // whose first time this transaction notes
-	history  int64   // latest first time of any source partition, Unix milliseconds
-	known    bool    // history is one
-	seen     int64   // offset of control that history is current to
-	ticked   time.Time
-	noted    time.Time
+	messages  int
+	stats     schemas.Stats
+	set       *rules.Set // that the records of this transaction meet
+	histories histories
+	seen      int64 // offset of control that histories is current to
+	ticked    time.Time
+	noted     time.Time
 }
 
 func newIngestStep(l *lane) *ingestStep {
-	cfg := &l.w.cfg
-	dec := schemas.Config{Layout: cfg.Rules.Layout(), Filters: cfg.Rules.Filters(), Bounds: cfg.Bounds, ValidateAll: cfg.ValidateAll, Strict: cfg.Rules.Strict()}
 	s := &ingestStep{lane: l, formats: map[string]schemas.Format{}, seen: -1, noted: time.Now()}
-	for _, src := range cfg.Sources {
+	for _, src := range l.w.cfg.Sources {
 		s.formats[src.Topic] = src.Format
 	}
-	s.ingest = stage.NewIngest(cfg.Rules, stage.IngestConfig{Decoder: dec, Dead: func(_ *schemas.Message, d schemas.DeadLetter) { l.deadLetter(s.current, d) }})
-	s.first = schemas.NewDecoder(dec)
 	return s
+}
+
+// refresh takes over what has changed since the last transaction: the rules, and since when their terms are recorded.
+func (s *ingestStep) refresh() {
+	w := s.lane.w
+	if set := w.rules.Load(); set != s.set {
+		dec := schemas.Config{Layout: set.Layout(), Filters: set.Filters(), Bounds: w.cfg.Bounds, ValidateAll: w.cfg.ValidateAll, Strict: set.Strict()}
+		s.set, s.first = set, schemas.NewDecoder(dec)
+		s.ingest = stage.NewIngest(set, stage.IngestConfig{Decoder: dec, Dead: func(_ *schemas.Message, d schemas.DeadLetter) { s.lane.deadLetter(s.current, d) }})
+		s.ingest.SetSince(func(r *rules.Rule) stage.Since { return s.histories.of(r) })
+	}
+	if h, at, ok := w.control.histories(s.seen); ok {
+		h.start = max(h.start, s.histories.start) // what this transaction's predecessor noted may not be seen yet
+		s.histories, s.seen = h, at
+	}
 }
 
 func (s *ingestStep) ready(*part) error { return nil }
 
 func (s *ingestStep) record(p *part, r *kgo.Record) error {
+	if s.messages == 0 {
+		s.refresh()
+	}
 	s.current = r
 	m := schemas.Message{Value: r.Value, Timestamp: timestamp(r), Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Format: s.formats[r.Topic]}
 	if !p.firstSeen {
 		s.noteFirst(p, m)
 	}
-	if s.messages == 0 {
-		s.refresh()
-	}
 	s.messages++
+	s.ingest.SetLearn(p.lesson != nil && r.Offset < p.lesson.live)
 	st := s.ingest.Message(m)
 	s.stats.Add(st)
 	return nil
@@ -80,11 +92,13 @@ func (s *ingestStep) noteFirst(p *part, m schemas.Message) {
 	if first == math.MaxInt64 {
 		return
 	}
+	if p.lesson != nil && p.lesson.since != wire.NoTime {
+		first = min(first, firstTime(p.lesson.since))
+	}
 	p.firstSeen, p.newFirst = true, true
-	s.firsts = append(s.firsts, p)
 	s.lane.send(&kgo.Record{Topic: s.lane.w.control.topic, Key: []byte(sourceKey(prefixFirst, p.tp.topic, p.tp.partition)),
 		Value: encodeNote(firstNote{int64(first)})}, nil)
-	s.raise(int64(first))
+	s.histories.start = max(s.histories.start, int64(first)) // the latest of all, so it never goes back
 }
 
 // firstTime takes the time of the first event of a message.
@@ -100,26 +114,12 @@ func (f *firstTime) Event(e *schemas.Event) {
 // Dead is left to the step that processes the message.
 func (f *firstTime) Dead(schemas.DeadLetter) {}
 
-// refresh takes the first times that other lanes have noted.
-func (s *ingestStep) refresh() {
-	if at, start, ok := s.lane.w.control.historyStart(s.seen); ok {
-		s.seen = at
-		s.raise(start)
-	}
-}
-
-// raise makes the history start no earlier than t. It is the latest first time, so it never goes back.
-func (s *ingestStep) raise(t int64) {
-	if !s.known || t > s.history {
-		s.known, s.history = true, t
-		s.ingest.SetHistoryStart(t)
-	}
-}
-
 func (s *ingestStep) flush() error {
 	l := s.lane
-	if err := s.ingest.Flush(l.output); err != nil {
-		return err
+	if s.messages > 0 {
+		if err := s.ingest.Flush(l.output); err != nil {
+			return err
+		}
 	}
 	for _, p := range l.touched {
 		if err := s.reportGap(p); err != nil {
@@ -138,14 +138,14 @@ func (s *ingestStep) flush() error {
 	}
 	s.reset()
 	owned := l.owned()
-	if len(owned) == 0 {
-		return nil
-	}
 	if time.Since(s.ticked) >= l.w.cfg.Timing.Tick {
 		s.ticked = time.Now()
+		l.noteQuarantine()
 		topic := l.w.cfg.topic(topicFindings)
 		for n := range l.w.partitions[topic] {
-			l.send(&kgo.Record{Topic: topic, Partition: n, Key: []byte("tick")}, nil)
+			if len(owned) > 0 {
+				l.send(&kgo.Record{Topic: topic, Partition: n, Key: []byte("tick")}, nil)
+			}
 		}
 	}
 	if time.Since(s.noted) >= l.w.cfg.Timing.Note || l.stopping {
@@ -191,12 +191,14 @@ func (s *ingestStep) reportGap(p *part) error {
 }
 
 func (s *ingestStep) drop() {
-	s.ingest.Discard()
+	if s.ingest != nil {
+		s.ingest.Discard()
+	}
 	s.reset()
 }
 
 func (s *ingestStep) reset() {
-	s.messages, s.stats, s.firsts, s.current = 0, schemas.Stats{}, s.firsts[:0], nil
+	s.messages, s.stats, s.current = 0, schemas.Stats{}, nil
 }
 
 func (s *ingestStep) size() (int, int64) { return s.stats.Records, s.stats.Bytes }

@@ -31,6 +31,7 @@ func TestKafkaOldStore(t *testing.T)          { t.Parallel(); oldStore(t, kafka(
 func TestKafkaSameInstance(t *testing.T)      { t.Parallel(); sameInstance(t, kafka(t)) }
 func TestKafkaStopInMidLoad(t *testing.T)     { t.Parallel(); stopInMidLoad(t, kafka(t)) }
 func TestKafkaHistoryStart(t *testing.T)      { t.Parallel(); historyStart(t, kafka(t)) }
+func TestKafkaRuleAddedLater(t *testing.T)    { t.Parallel(); ruleAddedLater(t, kafka(t)) }
 
 // TestKafkaExactlyOnce is TestExactlyOnce where markers are late, transactions time out and logs are cleaned.
 func TestKafkaExactlyOnce(t *testing.T) {
@@ -47,5 +48,29 @@ func TestKafkaExactlyOnceCatchesTheMutant(t *testing.T) {
 	v, _ := ordeal{seed: 2, records: 8_000, pace: 15 * time.Second, workers: 3, applyFirst: true}.run(t, kafka(t))
 	if v.missing == 0 && v.wrong == 0 && v.terms == 0 {
 		t.Error("state written before the commit went unnoticed")
+	}
+}
+
+// TestKafkaChangingRules has two workers change their rules for a minute under load.
+func TestKafkaChangingRules(t *testing.T) {
+	changingRules(t, kafka(t), 40_000, time.Minute)
+}
+
+// TestKafkaFirstDay is TestFirstDay without and with a cap on alerts: then those over it count as alerts.
+func TestKafkaFirstDay(t *testing.T) {
+	for name, set := range map[string][]string{"without a cap": noCap, "with a cap": nil} {
+		t.Run(name, func(t *testing.T) {
+			v, early := firstDay{seed: 2, history: 15_000, live: 6_000, pace: 15 * time.Second, set: set}.run(t, kafka(t))
+			if v != (verdict{}) || early > 0 {
+				t.Errorf("%s; %d alerts about what was learned", v, early)
+			}
+		})
+	}
+}
+
+func TestKafkaFirstDayCatchesTheMutant(t *testing.T) {
+	v, _ := firstDay{seed: 2, history: 15_000, live: 6_000, pace: 15 * time.Second, set: noCap, noGate: true}.run(t, kafka(t))
+	if v.wrong == 0 {
+		t.Error("live records that did not wait for the learned ones went unnoticed")
 	}
 }

@@ -34,8 +34,11 @@ type lane struct {
 	lastCommit time.Time
 	lastPurge  time.Time
 	refused    refusal
-	touched    []*part // with records in this transaction
-	stopping   bool    // this transaction is the last
+	touched    []*part      // with records in this transaction
+	idle       bool         // the last turn had no records
+	asked      time.Time    // whether the gate is open
+	taught     map[int]bool // for these rounds of learning it is
+	stopping   bool         // this transaction is the last
 
 	mu    sync.Mutex
 	parts map[topicPartition]*part // partitions taken over and not revoked since
@@ -199,9 +202,11 @@ func (l *lane) turn(ctx context.Context) error {
 	defer cancel()
 	l.out.reset(end)
 	try := kgo.TryCommit
+	l.gate(end)
 	if err := l.fill(ctx); err != nil {
 		return err
 	}
+	l.idle = l.out.messages == 0
 	l.stopping = ctx.Err() != nil
 	if err := l.produce(); err != nil {
 		return err
@@ -372,6 +377,9 @@ func (l *lane) records(tp topicPartition, fp kgo.FetchPartition) error {
 			return fmt.Errorf("%w: %s: got offset %d again after %d", errSession, tp, r.Offset, p.next-1)
 		}
 		l.touch(p)
+		if p.hold(r.Offset) {
+			return nil
+		}
 		p.next = r.Offset + 1
 		l.out.messages++
 		l.out.last = refusal{tp: tp, offset: r.Offset}

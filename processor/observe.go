@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -20,10 +21,28 @@ type health struct {
 	mu    sync.Mutex
 	lanes map[string]bool // whether the lane has taken over partitions at least once, or been told it has none
 	bad   map[string]map[topicPartition]error
+	notes map[string]string // what is worth knowing of a worker that is ready
 }
 
+// The keys of health's notes.
+const (
+	noteLearning = "learning"
+	noteRules    = "rules"
+)
+
 func newHealth() *health {
-	return &health{lanes: map[string]bool{}, bad: map[string]map[topicPartition]error{}}
+	return &health{lanes: map[string]bool{}, bad: map[string]map[topicPartition]error{}, notes: map[string]string{}}
+}
+
+// note keeps a text for /readyz until another one, or none, takes its place.
+func (h *health) note(key, text string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if text == "" {
+		delete(h.notes, key)
+		return
+	}
+	h.notes[key] = text
 }
 
 func (h *health) starting(lane string) { h.set(lane, false) }
@@ -66,6 +85,13 @@ func (h *health) waiting(lane string) bool {
 	return len(h.bad[lane]) > 0
 }
 
+// quarantinedBy returns the partitions of a lane that are in quarantine, and why.
+func (h *health) quarantinedBy(lane string) map[topicPartition]error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.bad[lane])
+}
+
 // quarantined is the number of partitions in quarantine.
 func (h *health) quarantined() (n int) {
 	h.mu.Lock()
@@ -102,6 +128,13 @@ func (h *health) reasons() []string {
 // group, nothing is being restored, no partition is in quarantine.
 func (w *Worker) NotReady() []string { return w.health.reasons() }
 
+// Notes says what else is worth knowing, one fact a string: that it is learning, that changed rules could not be loaded.
+func (w *Worker) Notes() []string {
+	w.health.mu.Lock()
+	defer w.health.mu.Unlock()
+	return slices.Sorted(maps.Values(w.health.notes))
+}
+
 // metrics are the worker's Prometheus metrics. Counters of records count what was committed: a transaction that is
 // aborted and read again counts once.
 type metrics struct {
@@ -124,6 +157,9 @@ type metrics struct {
 	pollErrors *prometheus.CounterVec   // stage
 	restoring  *prometheus.GaugeVec     // stage, partition
 	purged     *prometheus.CounterVec   // topic
+	reloads    *prometheus.CounterVec   // result
+	learned    prometheus.Counter
+	heldBack   prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, h *health) *metrics {
@@ -160,6 +196,9 @@ func newMetrics(reg prometheus.Registerer, h *health) *metrics {
 		sessions:   counters("sessions_restarted_total", "Sessions given up because the outcome of a transaction was unknown or a partition waits.", "stage"),
 		pollErrors: counters("poll_errors_total", "Errors of polls, which are retried.", "stage"),
 		restoring:  gauges("restore_remaining", "Changelog offsets still to read before a partition's state is current.", "stage", "partition"),
+		reloads:    counters("rules_reloads_total", "Changes of rules while running, by result (ok, failed).", "result"),
+		learned:    counter("learned_total", "Matches that were only learned."),
+		heldBack:   counter("held_back_total", "Learned terms that would have made an alert."),
 		purged:     counters("purged_total", "Consumed internal records deleted.", "topic"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "firstseen", Name: "transaction_end_seconds",
 			Help: "Time to flush and end a transaction.", Buckets: prometheus.ExponentialBuckets(0.002, 2, 16)}, []string{"stage"}),

@@ -52,10 +52,11 @@ type part struct {
 	logNext int64             // behind the last changelog record produced in this transaction
 
 	// of ingest
-	noted     int64 // offset in the last note
-	firstSeen bool  // the first time is noted, or will be by this transaction
-	newFirst  bool  // by this one
-	gap       int64 // records that the topic's retention deleted before they were read
+	noted     int64   // offset in the last note
+	firstSeen bool    // the first time is noted, or will be by this transaction
+	newFirst  bool    // by this one
+	gap       int64   // records that the topic's retention deleted before they were read
+	lesson    *lesson // nil: everything is live
 }
 
 // sweepKeys is how many keys a commit looks at for expiry.
@@ -103,6 +104,7 @@ func (l *lane) apply() error {
 	for _, p := range l.touched {
 		p.touched, p.newFirst, p.gap, p.answers = false, false, 0, nil
 		p.committed, p.base = p.next, p.next
+		l.back(p)
 		if p.rng == nil {
 			continue
 		}
@@ -163,6 +165,9 @@ func (l *lane) rewind(ctx context.Context) error {
 	l.step.drop()
 	for _, p := range l.touched {
 		p.touched, p.next, p.off = false, p.base, p.pos.Offset
+		if p.lesson != nil {
+			p.lesson.cut = false // the client goes back by itself
+		}
 		if p.newFirst {
 			p.newFirst, p.firstSeen = false, false
 		}

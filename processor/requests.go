@@ -166,14 +166,12 @@ func (l *lane) answer(p *part, answers ...reply) {
 	}
 }
 
-// fence adds the input offsets of partitions that this transaction writes for without having read from them. The client
-// commits offsets of records only, and it is by its offsets that a lane which lost its partitions is found out: without
-// them it could write to a changelog that another lane goes on with.
+// fence has the transaction commit the input offset of every partition that it is about. The client commits the offsets
+// of records it has returned: that is too far where records were left for later (see gate), and nothing for a partition
+// that is written for without having been read from. It is by its offsets that a lane which lost its partitions is found
+// out: without them it could write to a changelog that another lane goes on with.
 func (l *lane) fence(req *kmsg.TxnOffsetCommitRequest) error {
 	for _, p := range l.touched {
-		if p.next != p.base {
-			continue
-		}
 		rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
 		rp.Partition, rp.Offset = p.tp.partition, p.next
 		i := slices.IndexFunc(req.Topics, func(t kmsg.TxnOffsetCommitRequestTopic) bool { return t.Topic == p.tp.topic })
@@ -183,7 +181,13 @@ func (l *lane) fence(req *kmsg.TxnOffsetCommitRequest) error {
 			rt.Topic, rt.TopicID = p.tp.topic, p.inputID
 			req.Topics = append(req.Topics, rt)
 		}
-		req.Topics[i].Partitions = append(req.Topics[i].Partitions, rp)
+		in := &req.Topics[i].Partitions
+		switch j := slices.IndexFunc(*in, func(rp kmsg.TxnOffsetCommitRequestTopicPartition) bool { return rp.Partition == p.tp.partition }); {
+		case j < 0:
+			*in = append(*in, rp)
+		case (*in)[j].Offset != p.next:
+			(*in)[j] = rp
+		}
 	}
 	return nil
 }

@@ -38,7 +38,11 @@ func (l *lane) takeOver(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		l.parts[tp] = p
 		delete(l.waiting, tp)
 		offsets[tp.topic][tp.partition] = kgo.NewOffset().At(p.next)
-		resume[tp.topic] = append(resume[tp.topic], tp.partition)
+		if p.waits() {
+			pause[tp.topic] = append(pause[tp.topic], tp.partition)
+		} else {
+			resume[tp.topic] = append(resume[tp.topic], tp.partition)
+		}
 		l.w.health.mend(l.name, tp)
 	}
 	for tp := range failed {
@@ -201,7 +205,7 @@ func (l *lane) check(p *part) error {
 }
 
 // openSource decides where to read a source partition on.
-func (l *lane) openSource(p *part) error {
+func (l *lane) openSource(p *part) (err error) {
 	var note offsetNote
 	if v := l.w.control.get(sourceKey(prefixOffset, p.tp.topic, p.tp.partition)); v != nil {
 		if err := json.Unmarshal(v, &note); err != nil {
@@ -213,6 +217,10 @@ func (l *lane) openSource(p *part) error {
 		noted = note.Next
 	}
 	p.noted = noted
+	var from int64
+	if p.lesson, from, err = l.lessonOf(p); err != nil {
+		return err
+	}
 	p.firstSeen = l.w.control.get(sourceKey(prefixFirst, p.tp.topic, p.tp.partition)) != nil
 	if next, ok := l.resume(p, max(noted, p.committed), map[string]int64{UseNoted: noted, UseEarliest: p.start, UseCommitted: p.committed}); ok {
 		if p.next = max(next, p.start); next < p.start {
@@ -225,7 +233,7 @@ func (l *lane) openSource(p *part) error {
 		return fmt.Errorf("the committed offset of group %s for %s is gone, but it had been read to offset %d: reading it again would repeat alerts; "+
 			"run: firstseen state reset --stage ingest --topic %s --partition %d --use noted", l.w.cfg.group(l.stage), p.tp, noted, p.tp.topic, p.tp.partition)
 	case p.committed < 0:
-		p.next = p.start // an explicit offset: an abort must be able to go back to it
+		p.next = max(p.start, from) // an explicit offset: an abort must be able to go back to it
 	case p.committed > p.end:
 		return fmt.Errorf("the group is at offset %d of %s, but the topic ends at %d: it lost records; to go on at its beginning, run: firstseen state reset --stage ingest --topic %s --partition %d --use earliest",
 			p.committed, p.tp, p.end, p.tp.topic, p.tp.partition)

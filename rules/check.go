@@ -4,39 +4,54 @@ import (
 	"errors"
 	"fmt"
 
+	"firstseen/rules/rulefile"
 	"firstseen/schemas"
 )
 
 // TestResult is the outcome of one test of a rule.
 type TestResult struct {
 	Rule, Name string
-	Want, Got  bool  // whether the rule matches
-	Err        error // the record could not be decoded, or the rule not be evaluated on it
+	Want, Got  bool   // whether the rule matches
+	NotRun     string // why the test was not run; usually empty
+	Err        error  // the record could not be decoded, or the rule not be evaluated on it
 }
 
 // Passed says whether the test passed. A rule that has an error on the record neither matches nor does not.
-func (t TestResult) Passed() bool { return t.Err == nil && t.Got == t.Want }
+func (t TestResult) Passed() bool { return t.Err == nil && t.NotRun == "" && t.Got == t.Want }
 
 // testTime is the event time of a test's record that has none of its own, 2026-01-01: tests read no clock.
-const testTime = 1_767_225_600_000
+const testTime = rulefile.ScenarioStart
 
-// RunTests runs the tests of single records: each is decoded as a record of the rule's dataset, and the rule looks at
-// it, in whatever mode it is.
+// RunTests runs the rule's tests of single records.
 func RunTests(s *Set, r *Rule) []TestResult {
-	format := map[schemas.Dataset]schemas.Format{
-		schemas.CloudTrail: schemas.FormatCloudTrail, schemas.S3Access: schemas.FormatS3Access,
-	}[r.dataset]
-	decoder := schemas.NewDecoder(schemas.Config{Layout: s.layout, Strict: s.strict})
 	var results []TestResult
 	for _, test := range r.text.Tests {
-		sink := &testSink{rule: r}
-		stats := decoder.Decode(schemas.Message{Value: test.Log, Format: format, Timestamp: testTime, Now: testTime}, sink)
-		if sink.err == nil && stats.Events != 1 {
-			sink.err = fmt.Errorf("want one record of %s, got %d", r.dataset, stats.Events)
-		}
-		results = append(results, TestResult{Rule: r.ID(), Name: test.Name, Want: test.Want, Got: sink.matched, Err: sink.err})
+		results = append(results, RunTest(s, r, test))
 	}
 	return results
+}
+
+// RunTest runs a test of a single record, which need not be of the rule's own file: the record is decoded as one of the
+// rule's dataset, and the rule looks at it, in whatever mode it is.
+func RunTest(s *Set, r *Rule, test rulefile.Test) TestResult {
+	result := TestResult{Rule: r.ID(), Name: test.Name, Want: test.Want, NotRun: test.NotRun}
+	if test.NotRun != "" {
+		return result
+	}
+	decoder := schemas.NewDecoder(schemas.Config{Layout: s.layout, Strict: s.strict})
+	sink := &testSink{rule: r}
+	stats := decoder.Decode(testMessage(r, test.Log, testTime), sink)
+	if sink.err == nil && stats.Events != 1 {
+		sink.err = fmt.Errorf("want one record of %s, got %d", r.dataset, stats.Events)
+	}
+	result.Got, result.Err = sink.matched, sink.err
+	return result
+}
+
+// testMessage is a record of a test as it comes at the time, in Unix milliseconds.
+func testMessage(r *Rule, log []byte, at int64) schemas.Message {
+	format := map[schemas.Dataset]schemas.Format{schemas.CloudTrail: schemas.FormatCloudTrail, schemas.S3Access: schemas.FormatS3Access}
+	return schemas.Message{Value: log, Format: format[r.dataset], Timestamp: at, Now: at}
 }
 
 // testSink evaluates a rule on the events it is given.

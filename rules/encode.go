@@ -23,26 +23,36 @@ const encodedFormat = 1
 // mean the same give the same bytes, whatever they are called, in which order they were read and how they are laid out.
 func (s *Set) Encode() []byte { return bytes.Clone(s.encoded) }
 
-// Decode reads what Encode wrote, on this worker or another.
+// Decode reads what Encode wrote.
 func Decode(encoded []byte) (*Set, error) {
-	var format struct {
-		Format int `json:"format"`
-	}
-	if err := json.Unmarshal(encoded, &format); err != nil {
-		return nil, fmt.Errorf("decode rules: %w", err)
-	}
-	if format.Format != encodedFormat {
-		return nil, fmt.Errorf("decode rules: format %d is not known here: upgrade this worker", format.Format)
-	}
 	var in encodedSet
+	if err := decodeSet(encoded, &in, &in.Format); err != nil {
+		return nil, err
+	}
+	return in.compile()
+}
+
+// decodeSet reads JSON of the known format. Its keys are all known: a field that is dropped here would be missing from
+// alerts.
+func decodeSet(encoded []byte, in any, format *int) error {
+	if err := json.Unmarshal(encoded, &struct{ Format *int }{format}); err != nil {
+		return fmt.Errorf("decode rules: %w", err)
+	}
+	if *format != encodedFormat {
+		return fmt.Errorf("decode rules: format %d is not known here: upgrade this worker", *format)
+	}
 	dec := json.NewDecoder(bytes.NewReader(encoded))
-	dec.DisallowUnknownFields() // a field that is dropped here would be missing from alerts
-	if err := dec.Decode(&in); err != nil {
-		return nil, fmt.Errorf("decode rules: %w", err)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(in); err != nil {
+		return fmt.Errorf("decode rules: %w", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("decode rules: something follows the rules")
+		return fmt.Errorf("decode rules: something follows the rules")
 	}
+	return nil
+}
+
+func (in *encodedSet) compile() (*Set, error) {
 	for _, t := range in.Rules {
 		if t == nil {
 			return nil, fmt.Errorf("decode rules: a rule is null")
@@ -54,4 +64,3 @@ func Decode(encoded []byte) (*Set, error) {
 	}
 	return s, nil
 }
-

@@ -33,20 +33,29 @@ type Warning = rulefile.Problem
 // LoadOptions says which rules to load.
 type LoadOptions struct {
 	Paths     []string                  // rule files, and directories whose *.yaml and *.yml are, at any depth; see Load for one id twice
-	NoBuiltin bool                      // leave the program's own rules out
+	NoBuiltin bool                      // leave the program's own rules out, but for Presets
+	Presets   []string                  // those of the program's own rules that are off unless named, see builtin.Presets
 	Strict    bool                      // the rules to the letter: their strict blocks apply, IPv4-mapped IPv6 addresses stay IPv6
 	Overrides map[string]map[string]any // by rule id and key, as a configuration has them; a key may have dots
 	Set       []string                  // RULE.KEY=VALUE, applied after Overrides
+
+	ReadFile func(name string) ([]byte, error) // of allowlists; default: os.ReadFile
+	ASN      string                            // file for source.as.*, see asn.Open; rules that need one are refused without
+	Unready  bool                              // the rules are looked at, not run: warn where one needs a file that is not named
 }
 
 // Load reads rules. A file replaces the program's own rule of the same id; two files of one id are an error. Every
 // problem of every file is found before it fails, with an Errors.
 func Load(o LoadOptions) (*Set, []Warning, error) {
+	if o.ReadFile == nil {
+		o.ReadFile = os.ReadFile
+	}
 	l := &loader{options: o}
 	if !o.NoBuiltin {
 		l.walk(builtin.Files, ".", func(name string) string { return "builtin/" + name })
-		l.builtin = len(l.files)
 	}
+	l.presets()
+	l.builtin = len(l.files)
 	for _, p := range o.Paths {
 		l.path(p)
 	}
@@ -57,6 +66,9 @@ func Load(o LoadOptions) (*Set, []Warning, error) {
 	set, err := newSet(texts, files, o.Strict)
 	if err != nil {
 		return nil, nil, err // not reached: what a rule file may say compiles
+	}
+	if err := l.owners(set); err != nil {
+		return nil, nil, err
 	}
 	if len(texts) == 0 {
 		l.warnings = append(l.warnings, Warning{Message: "no rules are loaded: nothing is looked for"})
@@ -78,6 +90,20 @@ func (l *loader) fail(err error) {
 		l.problems = append(l.problems, list...)
 	} else if err != nil {
 		l.problems = append(l.problems, Warning{Message: err.Error()})
+	}
+}
+
+// presets adds the presets that are asked for, each once.
+func (l *loader) presets() {
+	for i, name := range l.options.Presets {
+		file, text, ok := builtin.Preset(name)
+		switch {
+		case !ok:
+			known := builtin.Presets()
+			l.problems = append(l.problems, Warning{File: "preset " + name, Message: "there is no such preset, only " + strings.Join(known, ", "), Suggestion: rulefile.Nearest(name, known)})
+		case !slices.Contains(l.options.Presets[:i], name):
+			l.add("builtin/"+file, text)
+		}
 	}
 }
 
@@ -149,7 +175,9 @@ func (l *loader) overrides() []rulefile.Override {
 	slices.Sort(configured)
 	for _, id := range configured {
 		if !slices.Contains(ids, id) {
-			l.problems = append(l.problems, Warning{File: "override " + id, Message: "no rule with this id is loaded", Suggestion: rulefile.Nearest(id, ids)})
+			if !l.unnamedPreset("override ", id, ids) {
+				l.problems = append(l.problems, Warning{File: "override " + id, Message: "no rule with this id is loaded", Suggestion: rulefile.Nearest(id, ids)})
+			}
 			continue
 		}
 		list, err := rulefile.MapOverrides(id, l.options.Overrides[id])
@@ -157,6 +185,9 @@ func (l *loader) overrides() []rulefile.Override {
 		all = append(all, list...)
 	}
 	for _, text := range l.options.Set {
+		if l.unnamedPreset("--set ", text, ids) {
+			continue
+		}
 		o, err := rulefile.ParseOverride(text, ids)
 		l.fail(err)
 		if err == nil {
@@ -164,6 +195,17 @@ func (l *loader) overrides() []rulefile.Override {
 		}
 	}
 	return all
+}
+
+// unnamedPreset notes that something changes a preset that nobody has asked for.
+func (l *loader) unnamedPreset(what, target string, loaded []string) bool {
+	for _, name := range builtin.Presets() {
+		if (target == name || strings.HasPrefix(target, name+".")) && !slices.Contains(loaded, name) {
+			l.problems = append(l.problems, Warning{File: what + target, Message: name + " is a preset: name it in rules.presets or with --preset"})
+			return true
+		}
+	}
+	return false
 }
 
 // rules reads the rules of the files that count, and says where each was read.
@@ -184,7 +226,7 @@ func (l *loader) rules(overrides []rulefile.Override) (texts []*rulefile.Rule, n
 		if f.ID != "" && byID[f.ID] != i {
 			continue
 		}
-		text, err := f.Rule(rulefile.Options{Strict: l.options.Strict, Overrides: overrides, ReadFile: os.ReadFile})
+		text, err := f.Rule(rulefile.Options{Strict: l.options.Strict, Overrides: overrides, ReadFile: l.options.ReadFile})
 		l.fail(err)
 		if err == nil {
 			texts, names[text.ID] = append(texts, text), f.IDPlace().File

@@ -21,6 +21,8 @@ type Rule struct {
 
 	query     *kql.Expr
 	matcher   *kql.Matcher // nil: every event of the dataset
+	except    *kql.Expr
+	excepted  *kql.Matcher // nil: no event
 	allowed   *allowlist.Table
 	source    schemas.Slot // what is looked up in allowed
 	terms     []term
@@ -82,8 +84,10 @@ func (r *Rule) Scenarios() []rulefile.Scenario { return r.text.Scenarios }
 // fieldNames lists every field that the rule uses, for the layout.
 func fieldNames(t *rulefile.Rule) []string {
 	names := append([]string{sourceAddress}, t.SummaryAttributes...)
-	if expr, err := kql.Parse(t.Query); err == nil {
-		names = append(names, kql.Fields(expr)...)
+	for _, query := range []string{t.Query, t.Except} {
+		if expr, err := kql.Parse(query); err == nil {
+			names = append(names, kql.Fields(expr)...)
+		}
 	}
 	if template, err := rulefile.ParseTemplate(t.Title); err == nil {
 		for _, s := range template {
@@ -117,13 +121,11 @@ func compile(t *rulefile.Rule, file string, strict bool, layout *schemas.Layout)
 		return nil, fmt.Errorf("rule %q: unknown dataset %q", t.ID, t.Dataset)
 	}
 	var err error
-	if t.Query != "" {
-		if r.query, err = kql.Parse(t.Query); err == nil {
-			r.matcher, err = kql.Compile(r.query, layout)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("rule %q: query: %w", t.ID, err)
-		}
+	if r.query, r.matcher, err = compileQuery(t.Query, layout); err != nil {
+		return nil, fmt.Errorf("rule %q: query: %w", t.ID, err)
+	}
+	if r.except, r.excepted, err = compileQuery(t.Except, layout); err != nil {
+		return nil, fmt.Errorf("rule %q: except: %w", t.ID, err)
 	}
 	template, err := rulefile.ParseTemplate(t.Title)
 	if err != nil {
@@ -150,6 +152,19 @@ func compile(t *rulefile.Rule, file string, strict bool, layout *schemas.Layout)
 	r.setState()
 	r.setInfo()
 	return r, nil
+}
+
+// compileQuery makes nothing of an empty text.
+func compileQuery(text string, layout *schemas.Layout) (*kql.Expr, *kql.Matcher, error) {
+	if text == "" {
+		return nil, nil, nil
+	}
+	expr, err := kql.Parse(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	matcher, err := kql.Compile(expr, layout)
+	return expr, matcher, err
 }
 
 func (r *Rule) setTerms(names []string, layout *schemas.Layout) error {
@@ -225,10 +240,13 @@ func (r *Rule) setInfo() {
 }
 
 // match says whether the rule matches the event, which is of its dataset. The order is that of the Panther rule: what
-// the query leaves out is not looked at, and an event without a source is no match; only then must the source be an
-// address or a network, or the rule has an error on this event.
+// the query leaves out is not looked at, nor what is excepted, and an event without a source is no match; only then must
+// the source be an address or a network, or the rule has an error on this event.
 func (r *Rule) match(e *schemas.Event) (bool, error) {
 	if r.matcher != nil && !r.matcher.Match(e) {
+		return false, nil
+	}
+	if r.excepted != nil && r.excepted.Match(e) {
 		return false, nil
 	}
 	if r.allowed != nil {

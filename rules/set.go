@@ -7,20 +7,20 @@ import (
 	"slices"
 	"strings"
 
-	"firstseen/rules/kql"
 	"firstseen/rules/rulefile"
 	"firstseen/schemas"
 )
 
 // Set is the rules of a worker. It is immutable and shared by goroutines.
 type Set struct {
-	strict    bool
-	rules     []*Rule                       // by id
-	byDataset [schemas.S3Access + 1][]*Rule // those that are not off
-	layout    *schemas.Layout
-	filters   map[schemas.Dataset]*schemas.Filter
-	encoded   []byte
-	hash      [sha256.Size]byte
+	strict  bool
+	rules   []*Rule                     // by id
+	indexes [schemas.S3Access + 1]index // of those that are not off
+	layout  *schemas.Layout
+	owners  schemas.Owners // nil: none is needed, or none is there
+	filters map[schemas.Dataset]*schemas.Filter
+	encoded []byte
+	hash    [sha256.Size]byte
 }
 
 // newSet compiles the rules. files are where they were read, by id; it may be nil.
@@ -39,12 +39,12 @@ func newSet(texts []*rulefile.Rule, files map[string]string, strict bool) (*Set,
 		}
 		s.rules = append(s.rules, r)
 		if t.Mode != rulefile.Off {
-			s.byDataset[r.dataset] = append(s.byDataset[r.dataset], r)
+			s.indexes[r.dataset].add(r)
 		}
 	}
 	s.filters = map[schemas.Dataset]*schemas.Filter{}
 	for _, d := range []schemas.Dataset{schemas.CloudTrail, schemas.S3Access} {
-		if f := filter(d, s.byDataset[d]); f != nil {
+		if f := filter(d, s.indexes[d].rules); f != nil {
 			s.filters[d] = f
 		}
 	}
@@ -85,63 +85,7 @@ func (s *Set) Rule(id string) *Rule {
 // evaluated on this event: it neither matches nor does not, and the event belongs to the dead letters. An event that no
 // rule matches costs no allocation.
 func (s *Set) Match(e *schemas.Event, yield func(*Rule, error)) {
-	if int(e.Dataset) >= len(s.byDataset) {
-		return
+	if int(e.Dataset) < len(s.indexes) {
+		s.indexes[e.Dataset].match(e, yield)
 	}
-	for _, r := range s.byDataset[e.Dataset] {
-		if ok, err := r.match(e); ok || err != nil {
-			yield(r, err)
-		}
-	}
-}
-
-// maxClauses bounds the filter of a dataset; leaving a clause out only lets more records pass.
-const maxClauses = 16
-
-// filter returns what records of the dataset must contain for any of its rules to match: the rules' conditions,
-// distributed over the or between them. It is nil where there is no such condition; without rules nothing passes.
-func filter(d schemas.Dataset, rules []*Rule) *schemas.Filter {
-	clauses := [][]string{{}}
-	for _, r := range rules {
-		var own, either [][]string
-		if r.query != nil {
-			own = kql.Required(r.query, func(field string) bool { return verbatim(d, canonicalName(field)) })
-		}
-		for _, a := range clauses {
-			for _, b := range own {
-				literals := slices.Concat(a, b)
-				slices.Sort(literals)
-				either = append(either, slices.Compact(literals))
-			}
-		}
-		slices.SortStableFunc(either, func(a, b []string) int { return len(a) - len(b) })
-		clauses = either[:min(len(either), maxClauses)]
-	}
-	if len(clauses) == 0 {
-		return nil
-	}
-	return &schemas.Filter{Clauses: clauses}
-}
-
-// copied are the fields whose values stand in a record as they are, JSON escapes aside. What is derived is not there,
-// as event.outcome is not; nor are numbers and times, which have several spellings, and keys, which are URL-encoded.
-var copied = map[schemas.Dataset][]string{
-	schemas.CloudTrail: {
-		"event.id", "event.provider", "event.action", "cloud.region", "cloud.account.id", "source.address", "user.id",
-		"user.name", "user_agent.original", "tls.version", "tls.cipher", "tls.client.server_name",
-		"aws.cloudtrail.event_type", "aws.cloudtrail.event_category", "aws.cloudtrail.error_code",
-		"aws.cloudtrail.error_message", "aws.cloudtrail.recipient_account_id", "aws.cloudtrail.vpc_endpoint_id",
-		"aws.cloudtrail.user_identity.type", "aws.cloudtrail.user_identity.arn",
-		"aws.cloudtrail.user_identity.access_key_id", "aws.cloudtrail.user_identity.invoked_by",
-		"aws.cloudtrail.resources.arn", "aws.cloudtrail.resources.type", "aws.cloudtrail.resources.account_id",
-	},
-	schemas.S3Access: {
-		"event.action", "client.user.id", "aws.s3access.bucket_owner", "aws.s3access.bucket", "aws.s3access.requester",
-		"aws.s3access.request_id", "aws.s3access.operation",
-	},
-}
-
-func verbatim(d schemas.Dataset, field string) bool {
-	return slices.Contains(copied[d], field) ||
-		d == schemas.CloudTrail && strings.HasPrefix(field, "aws.cloudtrail.flattened.")
 }

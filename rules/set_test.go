@@ -293,7 +293,7 @@ func TestCopiedFieldsAreCopied(t *testing.T) {
 			"eventType":"AwsApiCall","eventCategory":"Data","awsRegion":"Region","sourceIPAddress":"2001:DB8::0:1","userAgent":"Agent/1 (é)","errorCode":"Code","errorMessage":"Message",
 			"recipientAccountId":"Recipient","vpcEndpointId":"Vpce","tlsDetails":{"tlsVersion":"TLSv1.3","cipherSuite":"Cipher","clientProvidedHostHeader":"Host"},
 			"userIdentity":{"type":"AssumedRole","principalId":"Principal:Session","arn":"Arn","accountId":"Account","accessKeyId":"Key","invokedBy":"Invoker","userName":"User",
-			"sessionContext":{"sessionIssuer":{"userName":"Issuer"}}},"resources":[{"ARN":"ResArn","type":"ResType","accountId":"ResAccount"}],"requestParameters":{"bucketName":"Bucket","n":1.50}}`,
+			"sessionContext":{"sessionIssuer":{"userName":"Issuer","type":"Role","principalId":"Issuer-ID","arn":"Issuer-Arn","accountId":"Issuer-Account"}}},"resources":[{"ARN":"ResArn","type":"ResType","accountId":"ResAccount"}],"requestParameters":{"bucketName":"Bucket","n":1.50}}`,
 		schemas.S3Access: `Owner Bucket-Name [02/Jan/2026:15:04:05 +0000] 2001:DB8::1 arn:aws:iam::1:user/Ann ReqID REST.GET.OBJECT a%2520b "GET /a%2520b HTTP/1.1" 200 - 1 1 1 1 "-" "Agent" -`,
 	}
 	for dataset, record := range records {

@@ -14,12 +14,11 @@ const (
 )
 
 // elasticFilter is what the built-in rule on anonymous access needs literally.
-var elasticFilter = map[Dataset]*Filter{CloudTrail: {Clauses: [][]string{
-	{"s3.amazonaws.com"},
-	{"GetObject", "PutObject", "ListObjects", "DeleteObject", "ListBucket"},
-	{"AWSAccount", "Unknown"},
-	{"anonymous", "ANONYMOUS_PRINCIPAL"},
-}}}
+var elasticFilter = map[Dataset]*Filter{CloudTrail: {Alternatives: []Alternative{{
+	Field:   fAction,
+	Values:  []string{"GetObject", "PutObject", "ListObjects", "DeleteObject", "ListBucket"},
+	Clauses: [][]string{{"s3.amazonaws.com"}, {"AWSAccount", "Unknown"}, {"anonymous", "ANONYMOUS_PRINCIPAL"}},
+}}}}
 
 type nullSink struct{}
 

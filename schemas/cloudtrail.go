@@ -78,6 +78,7 @@ var (
 	textSuccess = []byte("success")
 	textFailure = []byte("failure")
 	textUnknown = []byte("unknown")
+	answers     = map[string][]byte{"Yes": []byte("true"), "No": []byte("false")}
 )
 
 func (d *Decoder) deriveCloudTrail(e *Event, login []byte) {
@@ -90,9 +91,18 @@ func (d *Decoder) deriveCloudTrail(e *Event, login []byte) {
 	}
 	e.add(Slot(fOutcome), Value{Text: outcome})
 
+	// Elastic's field is a boolean, and says this of console logins only.
+	if used := e.Text(Slot(fMFAUsed)); used != nil {
+		e.slots[fMFAUsed] = e.slots[fMFAUsed][:0]
+		if answer, ok := answers[string(used)]; ok && string(e.Text(Slot(fAction))) == "ConsoleLogin" {
+			e.add(Slot(fMFAUsed), Value{Text: answer, Kind: Bool})
+		}
+	}
 	if address := e.Text(Slot(fSourceAddress)); address != nil {
 		if ip := d.canonical(address); ip != nil {
 			e.add(Slot(fSourceIP), Value{Text: ip})
+			d.deriveNetwork(e, ip)
+			d.deriveOwner(e, ip)
 		}
 	}
 	// An assumed role has no user name; its issuer, the role, has.

@@ -198,7 +198,7 @@ func TestEnvelopes(t *testing.T) {
 				t.Errorf("not skipped: %+v", stats)
 			}
 			// With a filter that nothing passes, nothing is lost either.
-			none := Config{Filters: map[Dataset]*Filter{CloudTrail: {Clauses: [][]string{{"no such text"}}}, S3Access: {Clauses: [][]string{{"no such text"}}}}}
+			none := Config{Filters: map[Dataset]*Filter{CloudTrail: {Alternatives: []Alternative{{Clauses: [][]string{{"no such text"}}}}}, S3Access: {Alternatives: []Alternative{{Clauses: [][]string{{"no such text"}}}}}}}
 			got, stats = decode(t, none, Message{Value: []byte(test.value), Timestamp: now})
 			if len(got) > 0 || stats.Filtered < len(test.want) {
 				t.Errorf("filtered %+v, not: %v", stats, got)

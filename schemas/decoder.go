@@ -53,7 +53,7 @@ func NewDecoder(cfg Config) *Decoder {
 	for _, s := range []Dataset{CloudTrail, S3Access} {
 		d.events[s] = newEvent(s, d.layout)
 		if f := cfg.Filters[s]; f != nil {
-			d.matchers[s] = literal.NewMatcher(f.Clauses)
+			d.matchers[s] = f.matcher(s)
 		}
 	}
 	return d
@@ -117,7 +117,7 @@ func (d *Decoder) message() (broken Reason) {
 		return ""
 	}
 	d.size, d.budget = len(bytes.TrimSpace(data)), 16*len(data)+1<<16
-	if d.filter && d.rejects(data) {
+	if d.filter && d.rejectsAll(data) {
 		return broken
 	}
 	d.stream(data, 0)
@@ -165,9 +165,9 @@ func (d *Decoder) tooMany(data []byte) bool {
 	return n > d.bounds.Records
 }
 
-// rejects looks at a message that is a single CloudTrail record, the most frequent one by far where CloudTrail is not
+// rejectsAll looks at a message that is a single CloudTrail record, the most frequent one by far where CloudTrail is not
 // sent in files, and reports whether the filter rejects it.
-func (d *Decoder) rejects(data []byte) bool {
+func (d *Decoder) rejectsAll(data []byte) bool {
 	start, end := jsonscan.Space(data, 0), len(data)
 	for end > start && data[end-1] <= ' ' {
 		end--
@@ -176,7 +176,7 @@ func (d *Decoder) rejects(data []byte) bool {
 		return false
 	}
 	d.single = true
-	if m := d.matchers[CloudTrail]; m == nil || m.Passes(data) {
+	if !d.rejects(CloudTrail, data) {
 		return false
 	}
 	d.count()

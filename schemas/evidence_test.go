@@ -128,7 +128,7 @@ func TestFieldTable(t *testing.T) {
 		}
 	}
 	// Numbers are written into state and topics: these never change.
-	for name, number := range map[string]Field{"event.id": 2, "event.action": 4, "source.address": 14, "user_agent.original": 21, "aws.cloudtrail.user_identity.type": 52, "aws.cloudtrail.request_parameters": 70, "aws.cloudtrail.resources.arn": 80, "bucket": 102, "remoteip": 104, "sourceregion": 127} {
+	for name, number := range map[string]Field{"event.id": 2, "event.action": 4, "source.address": 14, "user_agent.original": 21, "aws.cloudtrail.user_identity.type": 52, "aws.cloudtrail.request_parameters": 70, "aws.cloudtrail.resources.arn": 80, "bucket": 102, "remoteip": 104, "sourceregion": 127, "source.network": 128} {
 		if f, _ := Known(name); f != number {
 			t.Errorf("%s is %d, want %d", name, f, number)
 		}

@@ -51,6 +51,7 @@ const (
 	fErrorMessage   Field = 47
 	fUserType       Field = 52
 	fIssuerName     Field = 63
+	fMFAUsed        Field = 65
 	fRequestText    Field = 70
 	fResponseText   Field = 71
 	fAdditionalText Field = 72
@@ -73,7 +74,10 @@ const (
 	fS3Cipher             = s3Base + 21
 	fS3TLSVersion         = s3Base + 24
 	fS3Last               = s3Base + 27
-	fieldEnd              = fS3Last + 1
+	fSourceNetwork        = fS3Last + 1
+	fSourceASNumber       = fS3Last + 2
+	fSourceASOrg          = fS3Last + 3
+	fieldEnd              = fSourceASOrg + 1
 )
 
 type fieldInfo struct {
@@ -138,6 +142,8 @@ var fields = [fieldEnd]fieldInfo{
 	61:            {name: "aws.cloudtrail.user_identity.session_context.session_issuer.arn", path: "userIdentity.sessionContext.sessionIssuer.arn", show: true},
 	62:            {name: "aws.cloudtrail.user_identity.session_context.session_issuer.account_id", path: "userIdentity.sessionContext.sessionIssuer.accountId", show: true},
 	fIssuerName:   {name: "aws.cloudtrail.user_identity.session_context.session_issuer.user_name", path: "userIdentity.sessionContext.sessionIssuer.userName", show: true},
+	64:            {name: "aws.cloudtrail.session_credential_from_console", path: "sessionCredentialFromConsole", show: true},
+	fMFAUsed:      {name: "aws.cloudtrail.console_login.additional_eventdata.mfa_used", typ: Boolean, path: "additionalEventData.MFAUsed", show: true},
 
 	fRequestText:    {name: "aws.cloudtrail.request_parameters", path: "requestParameters", show: true},
 	fResponseText:   {name: "aws.cloudtrail.response_elements", path: "responseElements"},
@@ -175,6 +181,10 @@ var fields = [fieldEnd]fieldInfo{
 	125:           {name: "aws.s3access.access_point_arn", show: true, alias: "accesspointarn"},
 	126:           {name: "aws.s3access.acl_required", show: true, alias: "aclrequired"},
 	fS3Last:       {name: "aws.s3access.source_region", show: true, alias: "sourceregion"},
+
+	fSourceNetwork:  {name: "source.network"},                          // the /24 or /48 around source.ip; made when a rule asks for it
+	fSourceASNumber: {name: "source.as.number", typ: Long, show: true}, // looked up when a rule asks for it, as the next
+	fSourceASOrg:    {name: "source.as.organization.name", show: true},
 }
 
 var byName = func() map[string]Field {

@@ -12,7 +12,7 @@ func TestHostileMessages(t *testing.T) {
 	const size = 2 << 20
 	times := func(s string) string { return strings.Repeat(s, size/len(s)) }
 	layout := NewLayout([]string{"*", "aws.cloudtrail.flattened.*x*y*z*"})
-	filters := map[Dataset]*Filter{CloudTrail: {Clauses: [][]string{{"no such text"}}}}
+	filters := map[Dataset]*Filter{CloudTrail: {Alternatives: []Alternative{{Clauses: [][]string{{"no such text"}}}}}}
 	for _, test := range []struct{ name, value string }{
 		{"elements that lack a brace", `{"Records":[` + times(`{"eventVersion":{"a":1},`)},
 		{"elements that lack a quote", `{"Records":[` + times(`{"eventVersion":"a},`)},

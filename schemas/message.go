@@ -51,8 +51,9 @@ type Config struct {
 	Layout      *Layout
 	Filters     map[Dataset]*Filter // no filter for a dataset: every record passes
 	Bounds      Bounds
-	ValidateAll bool // parse every record, also those that a filter would reject
-	Strict      bool // IPv4-mapped IPv6 addresses stay IPv6
+	ValidateAll bool   // parse every record, also those that a filter would reject
+	Strict      bool   // IPv4-mapped IPv6 addresses stay IPv6
+	Owners      Owners // who is asked for source.as.*; nil: no record has them
 }
 
 // Sink takes what a message consists of, in the order in which it is there. The arguments are valid during the call
@@ -117,7 +118,3 @@ func Reasons() []Reason {
 	return []Reason{InvalidJSON, Truncated, TooLarge, TooManyRecords, TooDeep, TooNested, InvalidGzip, UnknownShape,
 		NoTime, RuleError, Panicked, RejectedOutput}
 }
-
-// Filter is a condition that every record which a rule can match fulfils: for each clause the record contains one of
-// its literals. It is checked before the record is parsed. No clauses: every record passes.
-type Filter struct{ Clauses [][]string }

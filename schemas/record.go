@@ -87,7 +87,7 @@ func (d *Decoder) record(raw []byte, kind sniffed, filter bool) (verdict, Reason
 		return isEvent, ""
 	case len(raw) > d.bounds.RecordBytes:
 		return isBad, TooLarge
-	case filter && d.filter && !d.matchers[s].Passes(raw):
+	case filter && d.filter && d.rejects(s, raw):
 		d.count()
 		d.stats.Filtered++
 		return isEvent, ""

@@ -39,6 +39,7 @@ func TestCloudTrailToECS(t *testing.T) {
 	record := func(members string) string {
 		return `{"eventVersion":"1.11","eventTime":"2026-03-10T12:10:14Z","eventSource":"s3.amazonaws.com","eventName":"GetObject",` + members + `}`
 	}
+	const mfa = "aws.cloudtrail.console_login.additional_eventdata.mfa_used"
 	user := func(members string) string { return record(`"userIdentity":{` + members + `}`) }
 	for _, test := range []struct {
 		record string
@@ -47,10 +48,16 @@ func TestCloudTrailToECS(t *testing.T) {
 		{record(`"eventID":"b0ab3ce6"`), "@timestamp=2026-03-10T12:10:14.000Z; event.id=b0ab3ce6; event.provider=s3.amazonaws.com; event.action=GetObject; event.outcome=success"},
 		{record(`"eventID":""`), "event.id=; event.outcome=success"},
 		{record(`"errorCode":"AccessDenied","errorMessage":"Access Denied"`), "event.outcome=failure; aws.cloudtrail.error_code=AccessDenied; aws.cloudtrail.error_message=Access Denied"},
+		{record(`"errorCode":"x"`), "event.outcome=failure"},
 		{record(`"errorMessage":"x"`), "event.outcome=failure"},
 		{record(`"errorCode":"","errorMessage":null`), "event.outcome=success"},
 		{record(`"eventName":"ConsoleLogin","responseElements":{"ConsoleLogin":"Failure"}`), "event.action=ConsoleLogin; event.outcome=failure; aws.cloudtrail.response_elements={ConsoleLogin=Failure}"},
 		{record(`"responseElements":{"ConsoleLogin":"Failure"}`), "event.outcome=success"},
+		{record(`"eventName":"ConsoleLogin","additionalEventData":{"MFAUsed":"Yes"}`), mfa + "=true"},
+		{record(`"eventName":"ConsoleLogin","additionalEventData":{"MFAUsed":"No"}`), mfa + "=false"},
+		{record(`"eventName":"ConsoleLogin","additionalEventData":{"MFAUsed":"Maybe"}`), mfa + "="},
+		{record(`"additionalEventData":{"MFAUsed":"Yes"}`), mfa + "="},
+		{record(`"sessionCredentialFromConsole":"true"`), "aws.cloudtrail.session_credential_from_console=true"},
 		{record(`"sourceIPAddress":"203.0.113.7"`), "source.address=203.0.113.7; source.ip=203.0.113.7"},
 		{record(`"sourceIPAddress":"2001:DB8:0::1"`), "source.address=2001:DB8:0::1; source.ip=2001:db8::1"},
 		{record(`"sourceIPAddress":"::ffff:203.0.113.7"`), "source.address=::ffff:203.0.113.7; source.ip=203.0.113.7"},

@@ -280,6 +280,8 @@ func (d *Decoder) fillS3(e *Event) {
 		if ip := d.canonical(address); ip != nil {
 			e.add(Slot(fSourceIP), Value{Text: ip})
 			e.add(Slot(fClientIP), Value{Text: ip})
+			d.deriveNetwork(e, ip)
+			d.deriveOwner(e, ip)
 		}
 	}
 	outcome, status := textUnknown, e.Text(Slot(fS3Status))

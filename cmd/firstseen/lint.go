@@ -11,6 +11,7 @@ import (
 
 type lintCmd struct {
 	Config []string `short:"c" sep:"none" placeholder:"FILE" help:"A configuration file, which is checked with its rules and what it changes about them. May be given several times."`
+	Preset []string `sep:"none" placeholder:"NAME" help:"A built-in rule that is off unless named. May be given several times."`
 	Paths  []string `arg:"" optional:"" name:"path" help:"Rule files and directories of them. Default, without a configuration: the built-in rules."`
 }
 
@@ -29,8 +30,9 @@ func (c *lintCmd) Run(a *app) error {
 	for _, file := range c.Config {
 		n += l.config(file)
 	}
-	if len(c.Paths) > 0 || len(c.Config) == 0 {
-		n += l.rules(rules.LoadOptions{Paths: c.Paths, NoBuiltin: len(c.Paths) > 0})
+	named := len(c.Paths)+len(c.Preset) > 0
+	if named || len(c.Config) == 0 {
+		n += l.rules(rules.LoadOptions{Paths: c.Paths, Presets: c.Preset, NoBuiltin: named})
 	}
 	if l.errors > 0 {
 		fmt.Fprintf(a.stderr, "%s\n", plural(int64(l.errors), "error"))
@@ -50,11 +52,12 @@ func (l *linter) config(file string) (checked int) {
 	for _, w := range cfg.Warnings() {
 		l.warn(rules.Warning{File: file, Message: w})
 	}
-	return l.rules(rules.LoadOptions{Paths: cfg.Rules.Paths, NoBuiltin: !cfg.Rules.Builtin, Strict: cfg.Strict, Set: cfg.Rules.Set, Overrides: cfg.Rules.Overrides})
+	return l.rules(configRules(cfg))
 }
 
 // rules checks rules and returns how many there are.
 func (l *linter) rules(o rules.LoadOptions) (checked int) {
+	o.Unready = true
 	set, warnings, err := rules.Load(o)
 	if err != nil {
 		l.fail(err)

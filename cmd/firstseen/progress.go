@@ -15,6 +15,7 @@ type progress struct {
 	clock func() time.Time
 	total int64 // bytes; 0: not known
 	done  int64
+	unit  func(int64) string // writes a number of them; nil: size
 	began time.Time
 	drawn time.Time
 	shown bool
@@ -54,9 +55,12 @@ func (p *progress) add(n int, alerts int64) {
 
 // line is at most 79 characters long.
 func (p *progress) line(passed time.Duration, alerts int64) string {
-	rate := float64(p.done) / max(passed.Seconds(), 1e-3)
+	rate, unit := float64(p.done)/max(passed.Seconds(), 1e-3), p.unit
+	if unit == nil {
+		unit = size
+	}
 	if p.total <= 0 {
-		return fmt.Sprintf("%s  %s/s  %s", size(p.done), size(int64(rate)), plural(alerts, "alert"))
+		return fmt.Sprintf("%s  %s/s  %s", unit(p.done), unit(int64(rate)), plural(alerts, "alert"))
 	}
 	const width = 24
 	part := min(float64(p.done)/float64(p.total), 1)
@@ -67,7 +71,7 @@ func (p *progress) line(passed time.Duration, alerts int64) string {
 		left = "  " + (time.Duration(seconds) * time.Second).String() + " left"
 	}
 	return fmt.Sprintf("%3d%% [%s%s] %s of %s  %s/s  %s%s", int(part*100), strings.Repeat("=", full), strings.Repeat(" ", width-full),
-		size(p.done), size(p.total), size(int64(rate)), plural(alerts, "alert"), left)
+		unit(p.done), unit(p.total), unit(int64(rate)), plural(alerts, "alert"), left)
 }
 
 // clear takes the bar away, until the next add.

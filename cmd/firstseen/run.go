@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -64,6 +65,7 @@ type runCmd struct {
 	DevData       string   `default:"firstseen-dev" placeholder:"DIR" help:"Data directory of the embedded broker."`
 	Stages        []string `placeholder:"STAGE" help:"Run only these stages: ingest, detect, group."`
 	Strict        bool     `help:"Both built-in rules to the letter."`
+	From          string   `placeholder:"POINT" help:"At the first start, learn from there on: earliest, latest, a time, or a duration before now such as 30d. Default: the longest history of any rule."`
 	ChangeSources bool     `help:"Accept other source topics than the deployment was created with."`
 	PrintConfig   bool     `help:"Print the configuration as it results from file, environment and flags, and exit."`
 	LogLevel      string   `enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error."`
@@ -72,6 +74,9 @@ type runCmd struct {
 // Run runs the worker until SIGINT or SIGTERM, then finishes the transactions in hand.
 func (c *runCmd) Run(a *app) error {
 	more := map[string]string{"stages": strings.Join(c.Stages, ",")}
+	if c.From != "" {
+		more["learning"] = "from " + c.From
+	}
 	if c.Strict {
 		more["strict"] = "true"
 	}
@@ -94,9 +99,10 @@ func (c *runCmd) Run(a *app) error {
 	for _, w := range cfg.Warnings() {
 		log.Warn("configuration", "warning", w)
 	}
-	set, err := loadRules(cfg, log)
+	files := &reloader{config: c.Config, load: func() (*config.Config, error) { return c.load(more) }, every: time.Second, log: log}
+	set, err := files.read(cfg)
 	if err != nil {
-		return err
+		return usage(err)
 	}
 	if c.Dev {
 		broker, err := startDevBroker(c.DevPort, c.DevData, cfg, log)
@@ -126,7 +132,11 @@ func (c *runCmd) Run(a *app) error {
 		return usage(err)
 	}
 	defer stop()
-	return w.Run(a.ctx)
+	ctx, cancel := context.WithCancel(a.ctx)
+	defer cancel()
+	files.worker = w
+	go files.watch(ctx)
+	return w.Run(ctx)
 }
 
 func startDevBroker(port int, dir string, cfg *config.Config, log *slog.Logger) (*devbroker.Broker, error) {
@@ -143,19 +153,6 @@ func topicNames(cfg *config.Config) string {
 		names = append(names, s.Topic)
 	}
 	return strings.Join(names, " and ")
-}
-
-// loadRules loads the rules of a configuration and logs what looks wrong about them.
-func loadRules(cfg *config.Config, log *slog.Logger) (*rules.Set, error) {
-	set, warnings, err := rules.Load(rules.LoadOptions{Paths: cfg.Rules.Paths, NoBuiltin: !cfg.Rules.Builtin, Strict: cfg.Strict,
-		Set: cfg.Rules.Set, Overrides: cfg.Rules.Overrides})
-	if err != nil {
-		return nil, usage(err)
-	}
-	for _, w := range warnings {
-		log.Warn("rules", "warning", w.String())
-	}
-	return set, nil
 }
 
 // workerConfig turns the configuration into that of the processor.
@@ -181,7 +178,7 @@ func workerConfig(cfg *config.Config, set *rules.Set, log *slog.Logger, reg prom
 		Timing: processor.Timing{Transaction: time.Duration(cfg.Commit.Transaction), Session: time.Duration(cfg.Commit.Session),
 			Rebalance: time.Duration(cfg.Commit.Rebalance)},
 		PurgeAfter: time.Duration(cfg.Purge), CloseAfter: time.Duration(cfg.Close), Leave: cfg.Stop == "leave",
-		SourceGapContinue: cfg.OnGap == "continue", Version: version, Log: log, Metrics: reg,
+		SourceGapContinue: cfg.OnGap == "continue", Learning: learningOf(cfg.Learning, time.Now()), Version: version, Log: log, Metrics: reg,
 	}
 	for _, s := range cfg.Sources {
 		format, ok := schemas.ParseFormat(s.Format)
@@ -197,6 +194,13 @@ func workerConfig(cfg *config.Config, set *rules.Set, log *slog.Logger, reg prom
 		wc.Outputs = append(wc.Outputs, alert.Format(name))
 	}
 	return wc, nil
+}
+
+// learningOf turns the text of the configuration, which has been checked, into what the processor is told.
+func learningOf(text config.Learning, now time.Time) processor.Learning {
+	word, at, _ := text.Decide(now)
+	return processor.Learning{Time: at, Mode: map[string]processor.LearningMode{"history": processor.LearnHistory, "since": processor.LearnSince,
+		"earliest": processor.LearnEverything, "latest": processor.SkipEverything, "for": processor.HoldUntil}[word]}
 }
 
 func discardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }

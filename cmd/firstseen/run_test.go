@@ -123,7 +123,7 @@ func freeAddress(t *testing.T) string {
 func awaitHTTP(t *testing.T, url, part string) {
 	t.Helper()
 	var last string
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		resp, err := http.Get(url)
 		if err != nil {
 			last = err.Error()

@@ -17,9 +17,11 @@ import (
 
 type scanCmd struct {
 	Rules       []string  `sep:"none" placeholder:"PATH" help:"Rule file, or directory of them, beside the built-in rules; the same id replaces. May be given several times."`
-	NoBuiltin   bool      `help:"Leave the built-in rules out."`
+	Preset      []string  `sep:"none" placeholder:"NAME" help:"A built-in rule that is off unless named. May be given several times."`
+	NoBuiltin   bool      `help:"Leave the built-in rules out, but for presets."`
 	Strict      bool      `help:"Both built-in rules to the letter."`
 	Set         []string  `sep:"none" placeholder:"RULE.KEY=VALUE" help:"Change a parameter of a rule. May be given several times."`
+	ASN         string    `name:"asn" type:"existingfile" placeholder:"FILE" help:"MMDB file of networks and who announces them, such as GeoLite2-ASN.mmdb, for rules that use source.as.*"`
 	Format      string    `enum:"auto,cloudtrail,s3access" default:"auto" help:"auto (told by each record), cloudtrail or s3access."`
 	Output      string    `enum:"ecs,ocsf,panther,text" default:"ecs" help:"ecs, ocsf or panther: a JSON document a line; text: for people."`
 	State       string    `placeholder:"DIR" help:"Keep there what was seen, for the next run."`
@@ -80,7 +82,7 @@ func (c *scanCmd) Run(a *app) error {
 // open makes a run ready: rules, outputs, state. Nothing is created before everything that is only read has been found
 // good.
 func (c *scanCmd) open(a *app, inputs []input) (*scan, error) {
-	set, warnings, err := rules.Load(rules.LoadOptions{Paths: c.Rules, NoBuiltin: c.NoBuiltin, Strict: c.Strict, Set: c.Set})
+	set, warnings, err := rules.Load(rules.LoadOptions{Paths: c.Rules, Presets: c.Preset, NoBuiltin: c.NoBuiltin, Strict: c.Strict, Set: c.Set, ASN: c.ASN})
 	if err != nil {
 		return nil, err
 	}

@@ -15,8 +15,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// readiness says why a worker is not ready; nothing: it is.
-type readiness interface{ NotReady() []string }
+// readiness says why a worker is not ready, nothing if it is, and what else there is to know.
+type readiness interface {
+	NotReady() []string
+	Notes() []string
+}
 
 // serve answers /healthz, /readyz and /metrics on listen until stop is called. "off" serves nothing.
 func serve(listen string, w readiness, reg *prometheus.Registry, log *slog.Logger) (stop func(), err error) {
@@ -27,11 +30,12 @@ func serve(listen string, w readiness, reg *prometheus.Registry, log *slog.Logge
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprintln(rw, "ok") })
 	mux.HandleFunc("GET /readyz", func(rw http.ResponseWriter, _ *http.Request) {
+		notes := w.Notes()
 		if why := w.NotReady(); len(why) > 0 {
-			http.Error(rw, "not ready\n"+strings.Join(why, "\n"), http.StatusServiceUnavailable)
+			http.Error(rw, strings.Join(append(append([]string{"not ready"}, why...), notes...), "\n"), http.StatusServiceUnavailable)
 			return
 		}
-		fmt.Fprintln(rw, "ready")
+		fmt.Fprintln(rw, strings.Join(append([]string{"ready"}, notes...), "\n"))
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
 	l, err := net.Listen("tcp", listen)

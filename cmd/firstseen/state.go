@@ -10,6 +10,7 @@ import (
 )
 
 type stateCmd struct {
+	Get   stateGetCmd   `cmd:"" help:"Say what is remembered of an address or another term: first and last seen, by rule."`
 	Reset stateResetCmd `cmd:"" help:"Ask the workers to read a partition on from elsewhere, or to forget a rule's state."`
 }
 

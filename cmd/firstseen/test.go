@@ -1,33 +1,45 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"os"
 	"regexp"
+	"strings"
 	"time"
 
 	"firstseen/rules"
+	"firstseen/rules/rulefile"
 )
 
 type testCmd struct {
-	Strict bool     `help:"Test the rules to the letter, as with strict: true."`
-	JSON   bool     `name:"json" help:"Print the results as one JSON document."`
-	JUnit  string   `name:"junit" placeholder:"FILE" help:"Write the results there as JUnit XML."`
-	Only   string   `name:"run" placeholder:"REGEX" help:"Run only the tests whose RULE/NAME matches."`
-	Paths  []string `arg:"" optional:"" name:"path" help:"Rule files and directories of them. Default: the built-in rules."`
+	Strict   bool     `help:"Test the rules to the letter, as with strict: true."`
+	JSON     bool     `name:"json" help:"Print the results, and what the tests reach, as one JSON document."`
+	JUnit    string   `name:"junit" placeholder:"FILE" help:"Write the results there as JUnit XML."`
+	Only     string   `name:"run" placeholder:"REGEX" help:"Run only the tests whose RULE/NAME matches."`
+	MinTests int      `name:"min-tests" placeholder:"N" help:"Fail a rule with fewer tests, or without one that expects a match and one that does not."`
+	Coverage bool     `help:"Print which values and branches of the rules' queries no test reaches."`
+	Paths    []string `arg:"" optional:"" name:"path" help:"Rule files, Panther's metadata files, and directories of them. Default: the built-in rules and presets."`
 }
 
-// testResult is the outcome of one test of a rule file.
+// testResult is the outcome of one test of a rule.
 type testResult struct {
 	Rule    string  `json:"rule"`
 	File    string  `json:"file"`
 	Name    string  `json:"name"`
-	Kind    string  `json:"kind"` // record: one record, as Panther tests; scenario: several, and the alerts of them
+	Kind    string  `json:"kind"` // record: one record, as Panther tests; scenario: several, and the alerts of them; min-tests: what a rule lacks
 	Passed  bool    `json:"passed"`
+	NotRun  string  `json:"not_run,omitempty"` // why; then it has neither passed nor failed
 	Failure string  `json:"failure,omitempty"` // may have several lines
 	Seconds float64 `json:"seconds"`
+}
+
+// testReport is what came of all tests.
+type testReport struct {
+	Passed   int            `json:"passed"`
+	Failed   int            `json:"failed"`
+	NotRun   int            `json:"not_run"`
+	Tests    []testResult   `json:"tests"`
+	Coverage []ruleCoverage `json:"coverage"`
 }
 
 // Run runs the tests, in the order of rule ids and of each file. It exits with 1 if one of them fails, and with 2 if
@@ -37,126 +49,148 @@ func (c *testCmd) Run(a *app) error {
 	if err != nil {
 		return usage(fmt.Errorf("--run: %w", err))
 	}
-	set, warnings, err := rules.Load(c.options())
-	if err != nil {
-		return usage(err)
+	if c.MinTests < 0 {
+		return usage(fmt.Errorf("--min-tests %d: want a number of tests", c.MinTests))
 	}
+	subjects, warnings, err := c.subjects()
 	for _, w := range warnings {
 		fmt.Fprintln(a.stderr, "warning:", w)
 	}
-	var results []testResult
-	for _, r := range set.Rules() {
-		found, err := c.rule(set, r, only)
-		if err != nil {
+	if err != nil {
+		return usage(err)
+	}
+	var report testReport
+	for _, s := range subjects {
+		run := testRun{testSubject: s, only: only, coverage: rules.NewCoverage(s.set, s.rule)}
+		if err := run.all(); err != nil {
 			return usage(err)
 		}
-		results = append(results, found...)
+		report.add(&run, c.MinTests)
 	}
-	if len(results) == 0 {
-		return usage(fmt.Errorf("no test to run among %s", plural(int64(len(set.Rules())), "rule")))
-	}
-	if err := c.report(a.stdout, results); err != nil {
+	if err := c.write(a.stdout, &report); err != nil {
 		return err
 	}
-	if failed(results) > 0 {
+	switch {
+	case report.Failed > 0:
 		return exitError{exitFindings, nil}
+	case report.Passed == 0:
+		return usage(fmt.Errorf("no test to run among %s", plural(int64(len(subjects)), "rule")))
 	}
 	return nil
 }
 
-func (c *testCmd) options() rules.LoadOptions {
-	return rules.LoadOptions{Paths: c.Paths, NoBuiltin: len(c.Paths) > 0, Strict: c.Strict}
+// add takes the results of a rule, and as one more what it lacks of the tests that every rule must have.
+func (r *testReport) add(run *testRun, minTests int) {
+	results := run.results
+	if lacks := run.lacks(minTests); minTests > 0 && lacks != "" {
+		results = append(results, testResult{Rule: run.rule.ID(), File: run.rule.File(), Name: fmt.Sprintf("--min-tests %d", minTests), Kind: "min-tests", Failure: lacks})
+	}
+	for _, t := range results {
+		switch {
+		case t.NotRun != "":
+			r.NotRun++
+		case t.Passed:
+			r.Passed++
+		default:
+			r.Failed++
+		}
+	}
+	r.Tests = append(r.Tests, results...)
+	if len(results) > 0 {
+		r.Coverage = append(r.Coverage, covered(run))
+	}
 }
 
-// rule runs the tests of a rule that are wanted.
-func (c *testCmd) rule(set *rules.Set, r *rules.Rule, only *regexp.Regexp) (results []testResult, err error) {
-	add := func(kind, name, failure string, began time.Time) {
-		results = append(results, testResult{Rule: r.ID(), File: r.File(), Name: name, Kind: kind, Passed: failure == "", Failure: failure,
-			Seconds: time.Since(began).Seconds()})
-	}
-	began := time.Now()
-	for _, t := range rules.RunTests(set, r) {
-		if !only.MatchString(r.ID() + "/" + t.Name) {
-			continue
+// lacks says what of n tests, of which one expects a match and one does not, the rule has not got; empty: nothing. All
+// of its tests count, wanted or not, but those that cannot be run.
+func (s *testSubject) lacks(n int) string {
+	tests, matches := 0, 0
+	for _, t := range s.tests {
+		if t.NotRun == "" {
+			tests++
+			matches += map[bool]int{true: 1}[t.Want]
 		}
-		failure := ""
-		switch {
-		case t.Err != nil:
-			failure = t.Err.Error()
-		case !t.Passed():
-			failure = map[bool]string{true: "want a match, got none", false: "want no match, got one"}[t.Want]
-		}
-		add("record", t.Name, failure, began)
-		began = time.Now()
 	}
-	var alone *rules.Set
-	for _, s := range r.Scenarios() {
-		if !only.MatchString(r.ID() + "/" + s.Name) {
+	for _, sc := range s.rule.Scenarios() {
+		if s.own {
+			tests++
+			matches += min(len(sc.Alerts), 1)
+		}
+	}
+	var lacks []string
+	if tests < n {
+		lacks = append(lacks, fmt.Sprintf("it has %s", plural(int64(tests), "test")))
+	}
+	if matches == 0 {
+		lacks = append(lacks, "no test expects a match")
+	}
+	if matches == tests {
+		lacks = append(lacks, "no test expects that it does not match")
+	}
+	return strings.Join(lacks, "; ")
+}
+
+// testRun runs the wanted tests of one rule.
+type testRun struct {
+	*testSubject
+	only     *regexp.Regexp
+	coverage *rules.Coverage
+	results  []testResult
+}
+
+func (t *testRun) all() error {
+	for _, test := range t.tests {
+		if !t.wants(test.Name) {
 			continue
 		}
 		began := time.Now()
-		if alone == nil {
-			if alone, err = c.alone(set, r); err != nil {
-				return nil, err
-			}
+		result := rules.RunTest(t.set, t.rule, test.Test)
+		failure := ""
+		switch {
+		case result.NotRun != "":
+			t.results = append(t.results, testResult{Rule: t.rule.ID(), File: test.file, Name: test.Name, Kind: "record", NotRun: result.NotRun})
+			continue
+		case result.Err != nil:
+			failure = result.Err.Error()
+		case !result.Passed():
+			failure = map[bool]string{true: "want a match, got none", false: "want no match, got one"}[test.Want]
 		}
-		add("scenario", s.Name, runScenario(alone, r, &s), began)
+		t.add("record", test.file, test.Name, failure, began)
+		if err := t.coverage.Add(test.Log, rulefile.ScenarioStart); err != nil {
+			return err
+		}
 	}
-	return results, nil
+	if !t.own {
+		return nil
+	}
+	return t.scenarios()
 }
 
-// alone loads a rule so that no other sees the records of its scenarios; it runs in whatever mode it is.
-func (c *testCmd) alone(set *rules.Set, r *rules.Rule) (*rules.Set, error) {
-	o := c.options()
-	o.Overrides = map[string]map[string]any{}
-	if o.NoBuiltin {
-		o.Paths = []string{r.File()}
-	} else {
-		for _, other := range set.Rules() {
-			o.Overrides[other.ID()] = map[string]any{"mode": "off"}
+func (t *testRun) scenarios() error {
+	for _, s := range t.rule.Scenarios() {
+		if !t.wants(s.Name) {
+			continue
+		}
+		began := time.Now()
+		set, err := t.alone(scenarioMode(&s))
+		if err != nil {
+			return err
+		}
+		t.add("scenario", t.rule.File(), s.Name, runScenario(set, t.rule, &s), began)
+		var errs []error
+		for _, e := range s.Events {
+			errs = append(errs, t.coverage.Add(e.Log, e.Time))
+		}
+		if err := errors.Join(errs...); err != nil {
+			return err
 		}
 	}
-	o.Overrides[r.ID()] = map[string]any{"mode": "active"}
-	alone, _, err := rules.Load(o)
-	return alone, err
+	return nil
 }
 
-func failed(results []testResult) (n int) {
-	for _, r := range results {
-		if !r.Passed {
-			n++
-		}
-	}
-	return n
-}
+func (t *testRun) wants(name string) bool { return t.only.MatchString(t.rule.ID() + "/" + name) }
 
-// report writes the results, and the file of --junit.
-func (c *testCmd) report(w io.Writer, results []testResult) error {
-	if c.JUnit != "" {
-		if err := os.WriteFile(c.JUnit, junit(results), 0o644); err != nil {
-			return usage(fmt.Errorf("--junit: %w", err))
-		}
-	}
-	passed := len(results) - failed(results)
-	if c.JSON {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(struct {
-			Passed int          `json:"passed"`
-			Failed int          `json:"failed"`
-			Tests  []testResult `json:"tests"`
-		}{passed, failed(results), results})
-	}
-	for _, r := range results {
-		verdict := "PASS"
-		if !r.Passed {
-			verdict = "FAIL"
-		}
-		fmt.Fprintf(w, "%s  %s/%s\n", verdict, r.Rule, r.Name)
-		if !r.Passed {
-			fmt.Fprintf(w, "      %s\n", indented(r.Failure))
-		}
-	}
-	_, err := fmt.Fprintf(w, "%d passed, %d failed\n", passed, failed(results))
-	return err
+func (t *testRun) add(kind, file, name, failure string, began time.Time) {
+	t.results = append(t.results, testResult{Rule: t.rule.ID(), File: file, Name: name, Kind: kind, Passed: failure == "", Failure: failure,
+		Seconds: time.Since(began).Seconds()})
 }

@@ -11,6 +11,7 @@ type junitSuites struct {
 	Name     string        `xml:"name,attr"`
 	Tests    int           `xml:"tests,attr"`
 	Failures int           `xml:"failures,attr"`
+	Skipped  int           `xml:"skipped,attr"`
 	Suites   []*junitSuite `xml:"testsuite"`
 }
 
@@ -19,6 +20,7 @@ type junitSuite struct {
 	File     string      `xml:"file,attr"`
 	Tests    int         `xml:"tests,attr"`
 	Failures int         `xml:"failures,attr"`
+	Skipped  int         `xml:"skipped,attr"`
 	Cases    []junitCase `xml:"testcase"`
 }
 
@@ -26,7 +28,12 @@ type junitCase struct {
 	Class   string        `xml:"classname,attr"`
 	Name    string        `xml:"name,attr"`
 	Seconds string        `xml:"time,attr"`
+	Skipped *junitSkipped `xml:"skipped"`
 	Failure *junitFailure `xml:"failure"`
+}
+
+type junitSkipped struct {
+	Message string `xml:"message,attr"`
 }
 
 type junitFailure struct {
@@ -36,16 +43,20 @@ type junitFailure struct {
 
 // junit writes results as most build servers read them: a suite a rule, a case a test. Source of the format:
 // github.com/testmoapp/junitxml.
-func junit(results []testResult) []byte {
-	all := junitSuites{Name: "firstseen test", Tests: len(results), Failures: failed(results)}
-	for _, r := range results {
+func junit(report *testReport) []byte {
+	all := junitSuites{Name: "firstseen test", Tests: len(report.Tests), Failures: report.Failed, Skipped: report.NotRun}
+	for _, r := range report.Tests {
 		if n := len(all.Suites); n == 0 || all.Suites[n-1].Name != r.Rule {
 			all.Suites = append(all.Suites, &junitSuite{Name: r.Rule, File: r.File})
 		}
 		suite := all.Suites[len(all.Suites)-1]
 		c := junitCase{Class: r.Rule, Name: r.Name, Seconds: fmt.Sprintf("%.6f", r.Seconds)}
 		suite.Tests++
-		if !r.Passed {
+		switch {
+		case r.NotRun != "":
+			suite.Skipped++
+			c.Skipped = &junitSkipped{Message: r.NotRun}
+		case !r.Passed:
 			suite.Failures++
 			first, _, _ := strings.Cut(r.Failure, "\n")
 			c.Failure = &junitFailure{Message: first, Text: r.Failure}

@@ -10,18 +10,22 @@ import (
 	"firstseen/rules"
 	"firstseen/rules/rulefile"
 	"firstseen/schemas"
+	"firstseen/schemas/wire"
 )
 
-// made is an alert that came of a scenario, and after which event.
-type made struct {
-	rulefile.ScenarioAlert
-	listed bool
+// scenarioMode is the mode that a scenario runs in, whatever mode the rule is in: its alerts are compared as if it were
+// active, unless they are to be in the shadow.
+func scenarioMode(s *rulefile.Scenario) string {
+	if slices.ContainsFunc(s.Alerts, func(a rulefile.ScenarioAlert) bool { return a.Suppressed == rulefile.Shadow }) {
+		return rulefile.Shadow
+	}
+	return rulefile.Active
 }
 
 // runScenario gives the events to the stages, one after the other at their times, and compares the alerts that come of
 // them. It returns what is different, nothing if all is as the scenario says. The set has the one rule that is tested.
 func runScenario(set *rules.Set, r *rules.Rule, s *rulefile.Scenario) (failure string) {
-	var alerts []made
+	var alerts []rulefile.ScenarioAlert
 	var problems []string
 	event := 0
 	pipeline, err := stage.NewPipeline(set, stage.PipelineConfig{
@@ -31,14 +35,15 @@ func runScenario(set *rules.Set, r *rules.Rule, s *rulefile.Scenario) (failure s
 				problems = append(problems, fmt.Sprintf("event %d: %s: %s", event, l.Reason, l.Detail))
 			},
 		},
-		Emit: func(out stage.Output) {
-			if out.To == stage.Alerts { // one over the cap is none; that it was is in the overflow alert
-				alerts = append(alerts, made{ScenarioAlert: readAlert(out.Value, event)})
-			}
-		},
+		Emit: func(out stage.Output) { alerts = append(alerts, scenarioAlert(&out, event)) },
 	})
 	if err != nil {
 		return err.Error()
+	}
+	if s.LearningUntil != 0 {
+		pipeline.Ingest().SetSince(func(*rules.Rule) stage.Since {
+			return stage.Since{Start: wire.NoTime, HoldUntil: s.LearningUntil}
+		})
 	}
 	format := map[schemas.Dataset]schemas.Format{schemas.CloudTrail: schemas.FormatCloudTrail, schemas.S3Access: schemas.FormatS3Access}[r.Dataset()]
 	for _, e := range s.Events {
@@ -51,62 +56,37 @@ func runScenario(set *rules.Set, r *rules.Rule, s *rulefile.Scenario) (failure s
 	if err := pipeline.Close(); err != nil {
 		return err.Error()
 	}
-	return strings.Join(append(problems, compare(s.Alerts, alerts)...), "\n")
+	return strings.Join(append(problems, compare(s, alerts)...), "\n")
 }
 
-// readAlert takes what a scenario can ask for from an ECS document.
-func readAlert(document []byte, event int) rulefile.ScenarioAlert {
+// scenarioAlert takes what a scenario can ask for from an ECS document and its headers.
+func scenarioAlert(out *stage.Output, event int) rulefile.ScenarioAlert {
 	var d struct {
 		Message   string
+		Event     struct{ Reason string }
 		Firstseen struct {
 			Alert struct {
 				Status string
 				Count  int64
 			}
+			Group    struct{ Key string }
 			NewTerms struct{ Values []string } `json:"new_terms"`
 		}
 	}
-	if err := json.Unmarshal(document, &d); err != nil {
+	if err := json.Unmarshal(out.Value, &d); err != nil {
 		return rulefile.ScenarioAlert{Event: event, Kind: err.Error()}
 	}
-	return rulefile.ScenarioAlert{Event: event, Kind: d.Firstseen.Alert.Status, Title: d.Message, Terms: d.Firstseen.NewTerms.Values, Count: d.Firstseen.Alert.Count}
-}
-
-// compare lists the alerts that are missing, and those that nobody asked for. Closed ones are compared only if the
-// scenario lists one.
-func compare(want []rulefile.ScenarioAlert, got []made) (differences []string) {
-	closed := slices.ContainsFunc(want, func(a rulefile.ScenarioAlert) bool { return a.Kind == "closed" })
-	for _, w := range want {
-		i := slices.IndexFunc(got, func(g made) bool { return !g.listed && fits(w, g.ScenarioAlert) })
-		if i < 0 {
-			differences = append(differences, "missing: "+showAlert(w))
-			continue
-		}
-		got[i].listed = true
+	a := rulefile.ScenarioAlert{
+		Event: event, Kind: d.Firstseen.Alert.Status, Title: d.Message, Reason: d.Event.Reason, Group: d.Firstseen.Group.Key,
+		Terms: d.Firstseen.NewTerms.Values, Count: d.Firstseen.Alert.Count,
 	}
-	for _, g := range got {
-		if !g.listed && (g.Kind != "closed" || closed) {
-			differences = append(differences, "not expected: "+showAlert(g.ScenarioAlert))
+	for _, h := range out.Headers {
+		switch h[0] {
+		case "firstseen-severity":
+			a.Severity = h[1]
+		case "firstseen-suppressed":
+			a.Suppressed = h[1]
 		}
 	}
-	return differences
-}
-
-func fits(want, got rulefile.ScenarioAlert) bool {
-	return want.Event == got.Event && want.Kind == got.Kind && (want.Title == "" || want.Title == got.Title) &&
-		(len(want.Terms) == 0 || slices.Equal(want.Terms, got.Terms)) && (want.Count == 0 || want.Count == got.Count)
-}
-
-func showAlert(a rulefile.ScenarioAlert) string {
-	s := fmt.Sprintf("event %d makes an alert, %s", a.Event, a.Kind)
-	if a.Title != "" {
-		s += fmt.Sprintf(", title %q", a.Title)
-	}
-	if len(a.Terms) > 0 {
-		s += fmt.Sprintf(", terms %q", a.Terms)
-	}
-	if a.Count > 0 {
-		s += fmt.Sprintf(", count %d", a.Count)
-	}
-	return s
+	return a
 }

@@ -22,6 +22,7 @@ type DetectCounts struct {
 	Candidates int64 // records
 	Events     int64 // the events in them
 	Learned    int64 // records that only taught their terms
+	HeldBack   int64 // those of them whose terms were new
 	Findings   int64 // new terms
 }
 
@@ -60,6 +61,9 @@ func (d *Detect) Record(view *Overlay, clock int64, key, value []byte, timestamp
 	switch {
 	case c.Learn:
 		d.counts.Learned++
+		if fire {
+			d.counts.HeldBack++
+		}
 	case fire:
 		d.counts.Findings++
 		d.find(c, previous)
@@ -69,7 +73,7 @@ func (d *Detect) Record(view *Overlay, clock int64, key, value []byte, timestamp
 
 // find adds a finding for the first event of the candidate.
 func (d *Detect) find(c *wire.Candidate, previous int64) {
-	head := wire.Finding{Ruleset: c.Ruleset, Rule: c.Rule, State: c.State, Group: c.Group, Policy: c.Policy}
+	head := wire.Finding{Ruleset: c.Ruleset, Rule: c.Rule, State: c.State, Group: c.Group, Policy: c.Policy, Held: c.First.Time < c.HoldUntil}
 	e := wire.Entry{
 		Match: c.First, Terms: c.Terms, PreviousSeen: previous, History: c.History, HistoryStart: c.HistoryStart,
 		Counters: c.Counters,

@@ -74,7 +74,7 @@ func (f *findings) at(h *wire.Finding, terms bool, t int64, seq int) (*finding, 
 
 // takes says whether a match with this head may be part of the record.
 func (fd *finding) takes(h *wire.Finding) bool {
-	return fd.size >= 0 && fd.Group == h.Group && fd.Policy == h.Policy && bytes.Equal(fd.Ruleset, h.Ruleset)
+	return fd.size >= 0 && fd.Held == h.Held && fd.Group == h.Group && fd.Policy == h.Policy && bytes.Equal(fd.Ruleset, h.Ruleset)
 }
 
 // begin adds an empty record, in memory of an earlier transaction where there is some.

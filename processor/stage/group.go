@@ -56,6 +56,7 @@ type GroupCounts struct {
 	Entries, Matches                    int64 // entries of findings; with the matches folded into them
 	Alerts, Closed, Overflows           int64 // documents
 	SuppressedByCap, SuppressedByShadow int64 // alerts and updates of them
+	SuppressedByLearning                int64 // alerts
 }
 
 // NewGroup returns the stage for a partition without state. For one with state, call Open.

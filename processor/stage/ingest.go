@@ -27,8 +27,9 @@ type Ingest struct {
 	counts  IngestCounts
 
 	combined
-	historyStart int64
-	learn        bool
+	since func(*rules.Rule) Since
+	learn bool
+	seen  func(*schemas.Event) // nil: nobody wants to know
 
 	// The event in hand.
 	message schemas.Message
@@ -54,23 +55,39 @@ type IngestCounts struct {
 // NewIngest returns the stage for a set of rules.
 func NewIngest(set *rules.Set, cfg IngestConfig) *Ingest {
 	hash := set.Hash()
-	cfg.Decoder.Layout, cfg.Decoder.Filters = set.Layout(), set.Filters()
+	cfg.Decoder.Layout, cfg.Decoder.Filters, cfg.Decoder.Owners = set.Layout(), set.Filters(), set.Owners()
 	in := &Ingest{
 		set: set, ruleset: hash[:], decoder: schemas.NewDecoder(cfg.Decoder), dead: cfg.Dead,
-		combined: newCombined(), historyStart: wire.NoTime,
+		combined: newCombined(),
 	}
+	in.SetHistoryStart(wire.NoTime)
 	in.onMatch, in.onTerms = in.matched, in.termsMatched
 	in.onValue = func(attribute string, value []byte) { in.values = in.values.addValue(attribute, value) }
 	return in
 }
 
-// SetHistoryStart says since when the terms of the candidates to come have been recorded, in Unix milliseconds.
-// wire.NoTime, as at the start: not known.
-func (in *Ingest) SetHistoryStart(ms int64) { in.historyStart = ms }
+// Since is since when the terms of a rule have been recorded, in Unix milliseconds; wire.NoTime: not known, or none.
+type Since struct {
+	Start     int64 // the history of the rule's alerts begins here
+	HoldUntil int64 // findings of events before it are held back, as the rule is still learning
+}
+
+// SetSince has the candidates to come ask for their rule's history.
+func (in *Ingest) SetSince(of func(*rules.Rule) Since) { in.since = of }
+
+// SetHistoryStart says that the terms of all rules have been recorded since then, in Unix milliseconds, and none is held
+// back. wire.NoTime, as at the start: not known.
+func (in *Ingest) SetHistoryStart(ms int64) {
+	in.SetSince(func(*rules.Rule) Since { return Since{Start: ms, HoldUntil: wire.NoTime} })
+}
 
 // SetLearn says whether the messages to come are only to be learned: their candidates update terms and nothing else,
 // their other matches are counted and forgotten.
 func (in *Ingest) SetLearn(learn bool) { in.learn = learn }
+
+// SetSeen has a function called with every event that is decoded, whether a rule matches it or not. It is valid during
+// the call. Records that no rule can match are not decoded, unless the decoder validates all.
+func (in *Ingest) SetSeen(fn func(*schemas.Event)) { in.seen = fn }
 
 // Message reads one message. What matched waits for Flush.
 func (in *Ingest) Message(m schemas.Message) (stats schemas.Stats) {
@@ -98,6 +115,9 @@ func (s *sink) Event(e *schemas.Event) {
 		}
 	}()
 	in.event, in.failed, in.shown = e, false, nil
+	if in.seen != nil {
+		in.seen(e)
+	}
 	in.set.Match(e, in.onMatch)
 }
 
@@ -152,12 +172,13 @@ func (in *Ingest) termsMatched(values [][]byte) {
 		terms[i] = string(v)
 	}
 	title := r.Title(e)
+	since := in.since(r)
 	c := in.open()
 	c.key = candidateKey(terms, r.SourceTerm())
 	c.Candidate = wire.Candidate{
 		Ruleset: in.ruleset, Rule: r.ID(), State: state, Terms: terms,
 		Group: r.Group(e, title, values), Policy: r.Policy(),
-		History: history, HistoryStart: in.historyStart, Count: 1, Last: e.Time,
+		History: history, HistoryStart: since.Start, HoldUntil: since.HoldUntil, Count: 1, Last: e.Time,
 		First: in.match(title, true), Counters: in.summary(nil), Learn: in.learn,
 	}
 }

@@ -16,11 +16,12 @@ const Text alert.Format = "text"
 const (
 	overCap    = "cap"
 	inShadow   = "shadow"
+	learning   = "learning"
 	suppressed = "firstseen-suppressed"
 )
 
 // alert makes the alert that first is shown in: at once, or by a later match of its window w. It goes out, or to the
-// suppressed topic if its rule is in shadow mode or has made as many as its cap allows.
+// suppressed topic if its rule is still learning, is in shadow mode or has made as many as its cap allows.
 func (g *Group) alert(f *wire.Finding, first *wire.Entry, w *wire.Window, c *capWindow) (held bool, err error) {
 	rule, err := g.lookup(f.Ruleset, f.Rule)
 	if err != nil {
@@ -34,7 +35,11 @@ func (g *Group) alert(f *wire.Finding, first *wire.Entry, w *wire.Window, c *cap
 			a.Summary = nil // that of the first match alone is in the alert, more depends on how matches were combined
 		}
 	}
-	if f.Policy.Shadow {
+	switch {
+	case f.Held:
+		g.counted.SuppressedByLearning++
+		return true, g.emit(a, learning)
+	case f.Policy.Shadow:
 		g.counted.SuppressedByShadow++
 		return true, g.emit(a, inShadow)
 	}

@@ -22,7 +22,7 @@ import (
 //	s3access [at=TIME]    requests as an access log has them, a line each: time, then name=value. They are one
 //	                      transaction, appended at the given time, or else at the highest time so far.
 //	cloudtrail [at=TIME]  the same for anonymous API calls: time, action, then sourceIPAddress=... or another field;
-//	                      with learn they are only learned
+//	                      with learn they are only learned; with hold=TIME the rule is learning until then
 //	tick at=TIME          nothing came until then
 //	end                   the end of a scan: all windows close
 //	terms                 what is known afterwards
@@ -43,6 +43,11 @@ func TestTraces(t *testing.T) {
 				return tr.rules(d.Input)
 			case "s3access", "cloudtrail":
 				tr.run.ingest.SetLearn(d.HasArg("learn"))
+				if d.HasArg("hold") {
+					var until string
+					d.ScanArgs(t, "hold", &until)
+					tr.run.ingest.SetSince(func(*rules.Rule) Since { return Since{Start: wire.NoTime, HoldUntil: tr.time(until)} })
+				}
 				tr.events(d.Cmd, d.Input, d.HasArg("at"))
 			case "tick":
 				tr.run.now = tr.now

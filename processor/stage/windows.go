@@ -17,7 +17,7 @@ func (g *Group) finding(f *wire.Finding) error {
 }
 
 func (g *Group) entries(f *wire.Finding, c *capWindow) error {
-	if f.Policy.Period <= 0 { // no dedup: every match alerts
+	if f.Held || f.Policy.Period <= 0 { // no dedup: every match alerts
 		for i := range f.Entries {
 			e := &f.Entries[i]
 			g.counted.Entries++

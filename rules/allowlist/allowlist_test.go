@@ -2,6 +2,7 @@ package allowlist
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,9 +41,15 @@ func TestBadLines(t *testing.T) {
 		" 010.0.0.1":                   `1:2: "010.0.0.1" is not an IPv4 or IPv6 network`,
 		"example.com":                  `1:1: "example.com" is not an IPv4 or IPv6 network`,
 		"10.0.0.0/8 expire=2026-01-01": `1:12: unknown option "expire" (did you mean "expires"?)`,
-		"10.0.0.0/8 office":            `1:12: "office" after the network: only expires= is known, and a comment begins with #`,
+		"10.0.0.0/8 office":            `1:12: "office" after the network: only expires= and owner= are known, and a comment begins with #`,
 		"10.0.0.0/8 expires=soon":      `1:12: expires=soon is not a date: write 2026-12-31 (to the end of that day, UTC) or 2026-12-31T12:00:00Z`,
-		"::1 expires=2026-01-01 expires=2026-01-01": `1:24: "expires=2026-01-01" is too much: a line is a network, then expires=, then a # comment`,
+		"::1 expires=2026-01-01 expires=2026-01-01": `1:24: expires= is there twice`,
+		"::1 owner=a owner=a":                       `1:13: owner= is there twice`,
+		"::1 owner=":                                `1:5: owner= needs a word, like owner=netops`,
+		"::1 owner=head office":                     `1:16: "office" after the network: only expires= and owner= are known, and a comment begins with #`,
+		"::1 Owner=x":                               `1:5: unknown option "Owner" (did you mean "owner"?)`,
+		"::1 expiry=2026-01-01":                     `1:5: unknown option "expiry" (did you mean "expires"?)`,
+		"::1 note=x":                                `1:5: unknown option "note"`,
 		"10.0.0.0/8#office":                         `1:1: "10.0.0.0/8#office" is not an IPv4 or IPv6 network`,
 	} {
 		if _, _, err := ParseLine(line); err == nil || err.Error() != want {
@@ -51,9 +58,25 @@ func TestBadLines(t *testing.T) {
 	}
 }
 
+// Owner, comment and place are kept for people, and mean nothing.
+func TestWhoAnswersForAnEntry(t *testing.T) {
+	entries, errs := Parse("lists/office.txt", "# offices\n192.0.2.0/24 owner=netops expires=2026-12-31 # head office # old\n\n::1\n")
+	want := []Entry{
+		{Network: netip.MustParsePrefix("192.0.2.0/24"), Expires: 1798761600000, Owner: "netops", Comment: "head office # old", File: "lists/office.txt", Line: 2},
+		{Network: netip.MustParsePrefix("::1/128"), Expires: Never, File: "lists/office.txt", Line: 4},
+	}
+	if len(errs) > 0 || !slices.Equal(entries, want) {
+		t.Errorf("got %+v, %v", entries, errs)
+	}
+	bare, _ := Parse("other.txt", "::1 owner=x # y\n192.0.2.0/24 expires=2026-12-31")
+	if got, want := Normal(entries, false), Normal(bare, false); !slices.Equal(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
 // A bad line does not hide the ones after it, and the good ones are all there.
 func TestEveryErrorOfAFile(t *testing.T) {
-	entries, errs := Parse("\ufeff# head\r\n10.0.0.0/8\r\nbad\r\n\r\n::1\nworse")
+	entries, errs := Parse("l.txt", "\ufeff# head\r\n10.0.0.0/8\r\nbad\r\n\r\n::1\nworse")
 	if len(entries) != 2 || len(errs) != 2 || errs[0].Line != 3 || errs[1].Line != 6 {
 		t.Errorf("got %v, %v", entries, errs)
 	}
@@ -93,7 +116,7 @@ func TestSources(t *testing.T) {
 }
 
 func TestExpiryIsByEventTime(t *testing.T) {
-	entries, _ := Parse("10.0.0.0/8 expires=2026-01-31\n10.1.0.0/16 expires=2026-01-01\n10.1.1.0/24 expires=2026-02-28")
+	entries, _ := Parse("", "10.0.0.0/8 expires=2026-01-31\n10.1.0.0/16 expires=2026-01-01\n10.1.1.0/24 expires=2026-02-28")
 	table := NewTable(entries, false)
 	at := func(source, when string) bool {
 		p, err := table.Parse([]byte(source))
@@ -174,7 +197,7 @@ func TestTableAgainstALoop(t *testing.T) {
 }
 
 func TestAnAllowedSourceCostsNothing(t *testing.T) {
-	entries, _ := Parse("10.0.0.0/8\n2001:db8::/32")
+	entries, _ := Parse("", "10.0.0.0/8\n2001:db8::/32")
 	table := NewTable(entries, false)
 	for _, source := range []string{"10.1.2.3", "2001:db8::1", "10.1.0.0/16", "::ffff:10.0.0.1"} {
 		b := []byte(source)
@@ -193,7 +216,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("10.0.0.0/8 expires=2026-12-31 # office\n::1\nbad/line\n")
 	f.Add("\ufeff::ffff:10.0.0.0/104\r\n0.0.0.0/0 expires=2026-12-31T00:00:00+02:00")
 	f.Fuzz(func(t *testing.T, text string) {
-		entries, errs := Parse(text)
+		entries, errs := Parse("", text)
 		for _, e := range errs {
 			if e.Line < 1 || e.Col < 1 {
 				t.Fatalf("no position: %v", e)

@@ -210,17 +210,23 @@ func TestTheFilesFitTheSchema(t *testing.T) {
 	if err != nil || len(entries) != 2 {
 		t.Fatalf("%d files, %v", len(entries), err)
 	}
+	files := map[string][]byte{}
 	for _, entry := range entries {
-		text, err := builtin.Files.ReadFile(entry.Name())
-		if err != nil {
+		if files[entry.Name()], err = builtin.Files.ReadFile(entry.Name()); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for _, name := range builtin.Presets() {
+		file, text, _ := builtin.Preset(name)
+		files[file] = text
+	}
+	for name, text := range files {
 		var rule map[string]any
 		if err := yaml.Load(text, &rule); err != nil {
 			t.Fatal(err)
 		}
 		if err := compiled.Validate(rule); err != nil {
-			t.Errorf("%s: %v", entry.Name(), err)
+			t.Errorf("%s: %v", name, err)
 		}
 		for _, slip := range []func(map[string]any){
 			func(r map[string]any) { r["severty"] = "high" },
@@ -233,7 +239,7 @@ func TestTheFilesFitTheSchema(t *testing.T) {
 				wrong[k] = v
 			}
 			if slip(wrong); compiled.Validate(wrong) == nil {
-				t.Errorf("%s: the schema accepts %v", entry.Name(), slices.Sorted(func(yield func(string) bool) {
+				t.Errorf("%s: the schema accepts %v", name, slices.Sorted(func(yield func(string) bool) {
 					for k := range wrong {
 						if !yield(k) {
 							return

@@ -38,7 +38,8 @@ func FuzzParse(f *testing.F) {
 		if tree(again.root) != tree(e.root) || again.String() != e.String() {
 			t.Fatalf("canonical form %q is read as %q", e, again)
 		}
-		Required(e, func(string) bool { return true })
+		Required(e, func(field string) ([]string, bool) { return []string{field}, true })
+		OneOf(e, func(string) bool { return true })
 		if m, err := Compile(e, schemas.NewLayout(Fields(e))); err == nil {
 			m.Match(&schemas.Event{})
 			m.Explain(&schemas.Event{})

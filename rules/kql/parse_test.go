@@ -254,7 +254,12 @@ func TestFields(t *testing.T) {
 }
 
 func TestRequired(t *testing.T) {
-	verbatim := func(field string) bool { return field == "action" || field == "provider" || field == "r.arn" }
+	spelling := func(field string) (keys []string, copied bool) {
+		if name, ok := strings.CutPrefix(field, "p."); ok {
+			keys = strings.Split(name, ".")
+		}
+		return keys, slices.Contains([]string{"action", "provider", "r.arn", "p.both"}, field)
+	}
 	for _, c := range []struct{ query, want string }{
 		{`action: GetObject`, `[[GetObject]]`},
 		{`provider: s3.amazonaws.com and action: (GetObject or PutObject) and x: other`, `[[s3.amazonaws.com] [GetObject PutObject]]`},
@@ -264,18 +269,57 @@ func TestRequired(t *testing.T) {
 		{`(provider: aaaa and action: bbbb) or (provider: aaaa and action: cccc)`, `[[aaaa] [bbbb cccc]]`},
 		{`action: Get`, `[]`},
 		{`action: G*Object*`, `[[Object]]`},
-		{`action: "my object/key b/longest-one"`, `[[longest-one]]`},
+		{`action: "my object/key b/longest-one"`, `[[my object/key b/longest-one]]`},
+		{`action: "say \"hello\" or C:\\\\Windows"`, `[[Windows]]`},
 		{`action: größe`, `[]`},
-		{`action: user@example.org`, `[[example.org]]`},
+		{`action: user@example.org`, `[[user@example.org]]`},
 		{`action >= GetObject`, `[]`},
 		{`act*: GetObject`, `[]`},
 		{`GetObject`, `[]`},
 		{`*`, `[]`},
 		{`r:{ arn: arn\:aws\:s3 and not arn: other }`, `[[arn:aws:s3]]`},
+		{`p.serialNumber: *`, `[[serialNumber]]`},
+		{`p.size > 3`, `[[size]]`},
+		{`p.item.serialNumber: (a or b)`, `[[serialNumber]]`},
+		{`p.x: *`, `[]`},
+		{`p.both: (long or text)`, `[[both] [long text]]`},
+		{`p.*Number: *`, `[]`},
+		{`not p.serialNumber: *`, `[]`},
 	} {
-		got := fmt.Sprint(Required(mustParse(t, c.query), verbatim))
+		got := fmt.Sprint(Required(mustParse(t, c.query), spelling))
 		if got != c.want {
 			t.Errorf("Required(%s) = %s, want %s", c.query, got, c.want)
+		}
+	}
+}
+
+func TestOneOf(t *testing.T) {
+	action := func(field string) bool { return field == "action" || field == "name" }
+	for _, c := range []struct{ query, want string }{
+		{`action: GetObject`, `[GetObject]`},
+		{`action: (b or a or b)`, `[a b]`},
+		{`name: a or action: "b c"`, `[a b c]`},
+		{`x: 1 and action: (a or b)`, `[a b]`},
+		{`action: (a or b or c) and name: (x or y) and other: z`, `[x y]`},
+		{`(x: 1 and action: a) or (x: 2 and action: b and not y: 3)`, `[a b]`},
+		{`r:{ action: a }`, `none`}, // the field is r.action
+		{`x: 1 or action: a`, `none`},
+		{`not action: a`, `none`},
+		{`not not action: a`, `none`},
+		{`action: (a or b*)`, `none`},
+		{`action: (a and not b)`, `[a]`},
+		{`action: *`, `none`},
+		{`action > a`, `none`},
+		{`act*: a`, `none`},
+		{`a`, `none`},
+		{``, `none`},
+	} {
+		got := "none"
+		if values, ok := OneOf(mustParse(t, c.query), action); ok {
+			got = fmt.Sprint(values)
+		}
+		if got != c.want {
+			t.Errorf("OneOf(%s) = %s, want %s", c.query, got, c.want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -20,13 +21,25 @@ type decoder struct {
 
 // problem notes what is wrong with a node, at the offset in its value if it is a scalar.
 func (d *decoder) problem(n *yaml.Node, offset int, format string, args ...any) *Problem {
-	src := d.file
-	if s := d.from[n]; s != nil {
-		src = s
-	}
+	src := d.source(n)
 	line, col := src.at(n, offset)
 	d.problems = append(d.problems, Problem{File: src.name, Line: line, Col: col, Message: fmt.Sprintf(format, args...)})
 	return &d.problems[len(d.problems)-1]
+}
+
+// source is the text that a node was read from.
+func (d *decoder) source(n *yaml.Node) *source {
+	if src := d.from[n]; src != nil {
+		return src
+	}
+	return d.file
+}
+
+// place is the file and the line of a node.
+func (d *decoder) place(n *yaml.Node) (file string, line int) {
+	src := d.source(n)
+	line, _ = src.at(n, 0)
+	return src.name, line
 }
 
 type (
@@ -170,17 +183,24 @@ func (d *decoder) readDuration(name string, to *int64) read {
 		if n.Kind != yaml.ScalarNode {
 			d.problem(n, 0, "%s: want a duration, got %s", name, kindOf(n))
 		} else if err != nil {
-			// "7 days" and "7D" are 7d.
-			short := strings.ToLower(strings.Join(strings.Fields(n.Value), ""))
-			short = short[:min(len(short), strings.IndexAny(short+"s", "smhd")+1)]
-			if _, serr := ParseDuration(short); serr != nil || short == n.Value {
-				short = ""
-			}
-			d.problem(n, 0, "%s: %v", name, err).Suggestion = short
+			d.problem(n, 0, "%s: %v", name, err).Suggestion = nearestDuration(n.Value)
 		} else {
 			*to = v
 		}
 	}
+}
+
+// nearestDuration knows that "7 days" and "7D" are 7d, and that 1h30m is 90m.
+func nearestDuration(s string) string {
+	short := strings.ToLower(strings.Join(strings.Fields(s), ""))
+	short = short[:min(len(short), strings.IndexAny(short+"s", "smhd")+1)]
+	if sum, err := time.ParseDuration(s); err == nil && sum >= time.Second && sum%time.Second == 0 {
+		short = FormatDuration(sum.Milliseconds())
+	}
+	if _, err := ParseDuration(short); err != nil || short == s {
+		return ""
+	}
+	return short
 }
 
 // pairs yields the keys and values of a mapping.

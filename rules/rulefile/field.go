@@ -44,7 +44,7 @@ func (d *decoder) checkUses(dataset string) {
 		switch {
 		case known:
 			name = f.Name()
-		case wild && u.where != "query":
+		case wild && u.where != "query" && u.where != "except":
 			d.problem(u.node, u.offset, "%s: a field without wildcards is needed, not %q", u.where, clip(u.field))
 			continue
 		case wild && !anyKnown(u.field), !wild && !isFlattened(u.field):

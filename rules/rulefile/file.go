@@ -109,9 +109,9 @@ func parseYAML(name string, text []byte) (*yaml.Node, *Problem) {
 	bad := func(message string) *Problem { return &Problem{File: name, Message: message} }
 	switch {
 	case len(text) > maxFile:
-		return nil, bad(fmt.Sprintf("%d bytes are too many for a rule file", len(text)))
+		return nil, bad(fmt.Sprintf("%d bytes are too many for a rule file, which has at most %d", len(text), maxFile))
 	case !utf8.Valid(text):
-		return nil, bad("not UTF-8")
+		return nil, notUTF8(name, string(text))
 	}
 	loader, err := yaml.NewLoader(strings.NewReader(string(text)))
 	if err != nil {
@@ -120,7 +120,7 @@ func parseYAML(name string, text []byte) (*yaml.Node, *Problem) {
 	var doc, more yaml.Node
 	switch err = loader.Load(&doc); {
 	case errors.Is(err, io.EOF), err == nil && len(doc.Content) == 0:
-		return nil, bad("nothing in it")
+		return nil, bad("nothing in it: firstseen rules new writes a file to begin with")
 	case err != nil:
 		return nil, syntaxProblem(name, err)
 	}
@@ -132,6 +132,20 @@ func parseYAML(name string, text []byte) (*yaml.Node, *Problem) {
 	return doc.Content[0], nil
 }
 
+// notUTF8 finds the first character that is none.
+func notUTF8(name, text string) *Problem {
+	p := &Problem{File: name, Line: 1, Col: 1, Message: "a character that is not UTF-8: save the file in this encoding"}
+	for i, r := range text {
+		if _, size := utf8.DecodeRuneInString(text[i:]); r == utf8.RuneError && size == 1 {
+			break
+		}
+		if p.Col++; r == '\n' {
+			p.Line, p.Col = p.Line+1, 1
+		}
+	}
+	return p
+}
+
 func syntaxProblem(name string, err error) *Problem {
 	p := &Problem{File: name, Message: "YAML: " + err.Error()}
 	var at *yaml.LoadError
@@ -141,8 +155,11 @@ func syntaxProblem(name string, err error) *Problem {
 			p.Message += " " + at.ContextMsg
 		}
 	}
-	if strings.Contains(p.Message, "mapping values are not allowed") {
+	switch {
+	case strings.Contains(p.Message, "mapping values are not allowed"):
 		p.Message += ": quote a value with a colon in it, or write it below a |"
+	case strings.Contains(p.Message, "cannot start any token"):
+		p.Message += ": indent with blanks, not tabs, and quote a value that begins with @, ` or %"
 	}
 	return p
 }
@@ -188,7 +205,7 @@ func (d *decoder) allowlistFile(n *yaml.Node, files *allowlistFiles) []allowlist
 		d.problem(n, 0, "allowlist.files: %v", err)
 		return nil
 	}
-	entries, errs := allowlist.Parse(string(text))
+	entries, errs := allowlist.Parse(name, string(text))
 	for _, e := range errs {
 		d.problems = append(d.problems, Problem{File: name, Line: e.Line, Col: e.Col, Message: "allowlist: " + e.Message, Suggestion: e.Suggestion})
 	}

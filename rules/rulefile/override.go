@@ -49,7 +49,7 @@ func nearestTarget(target string, ids []string) string {
 }
 
 // textKeys are those whose values are taken as they are, whatever they look like in YAML.
-var textKeys = []string{"query", "title", "name", "description", "runbook"}
+var textKeys = []string{"query", "except", "title", "name", "description", "runbook"}
 
 func overrideValue(src *source, path []string, value string) (*yaml.Node, error) {
 	plain := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value, Line: 1, Column: 1}

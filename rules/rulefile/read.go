@@ -2,6 +2,7 @@ package rulefile
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 
@@ -23,7 +24,8 @@ func (d *decoder) rule(n *yaml.Node, files *allowlistFiles) *Rule {
 		"version":            d.readVersion(&r.Version),
 		"description":        d.readText("description", &r.Description),
 		"dataset":            d.readOne("dataset", &r.Dataset, schemas.CloudTrail.String(), schemas.S3Access.String()),
-		"query":              d.readQuery(&r.Query),
+		"query":              d.readQuery("query", &r.Query),
+		"except":             d.readQuery("except", &r.Except),
 		"allowlist":          func(n *yaml.Node) { r.Allowlist = d.allowlist(n, files) },
 		"new_terms":          func(n *yaml.Node) { r.NewTerms = d.newTerms(n) },
 		"dedup":              func(n *yaml.Node) { r.Dedup = d.dedup(n) },
@@ -60,10 +62,20 @@ func (d *decoder) rule(n *yaml.Node, files *allowlistFiles) *Rule {
 
 func (d *decoder) readID(to *string) read {
 	return func(n *yaml.Node) {
-		if d.text(n, "id", to) && !idForm.MatchString(*to) {
-			d.problem(n, 0, "id: %q has more than letters, digits, dots, dashes and underscores, or is too long", clip(*to))
+		if d.text(n, "id", to) {
+			if err := CheckID(*to); err != nil {
+				d.problem(n, 0, "%v", err)
+			}
 		}
 	}
+}
+
+// CheckID says what is wrong with the id of a rule.
+func CheckID(id string) error {
+	if !idForm.MatchString(id) {
+		return fmt.Errorf("id: %q has more than letters, digits, dots, dashes and underscores, or is too long", clip(id))
+	}
+	return nil
 }
 
 // readVersion takes text or a number, as versions look like either.
@@ -91,22 +103,22 @@ func (d *decoder) strict(n *yaml.Node) {
 	}
 }
 
-func (d *decoder) readQuery(to *string) read {
+func (d *decoder) readQuery(name string, to *string) read {
 	return func(n *yaml.Node) {
 		var text string
-		if !d.text(n, "query", &text) {
+		if !d.text(n, name, &text) {
 			return
 		}
 		expr, err := kql.Parse(n.Value)
 		if err != nil {
-			d.problem(n, queryOffset(err), "query: %v", err)
+			d.problem(n, queryOffset(err), "%s: %v", name, err)
 			return
 		}
-		for _, name := range kql.Fields(expr) {
-			d.use(n, max(0, kql.FieldOffset(expr, name)), name, "query")
+		for _, field := range kql.Fields(expr) {
+			d.use(n, max(0, kql.FieldOffset(expr, field)), field, name)
 		}
 		if _, err := kql.Compile(expr, schemas.NewLayout(kql.Fields(expr))); err != nil {
-			d.problem(n, queryOffset(err), "query: %v", err)
+			d.problem(n, queryOffset(err), "%s: %v", name, err)
 		}
 		*to = expr.String()
 	}
@@ -156,7 +168,6 @@ func (d *decoder) readFields(name string, to *[]string) read {
 
 func (d *decoder) allowlist(n *yaml.Node, files *allowlistFiles) *Allowlist {
 	a := &Allowlist{}
-	var entries []allowlist.Entry
 	seen := d.object(n, "allowlist", fields{
 		"field": func(n *yaml.Node) {
 			if d.text(n, "allowlist.field", &a.Field) {
@@ -173,7 +184,8 @@ func (d *decoder) allowlist(n *yaml.Node, files *allowlistFiles) *Allowlist {
 				if err != nil {
 					d.problem(item, len(string([]rune(line)[:err.Col-1])), "allowlist.networks: %s", err.Message).Suggestion = err.Suggestion
 				} else if ok {
-					entries = append(entries, entry)
+					entry.File, entry.Line = d.place(item)
+					a.Written = append(a.Written, entry)
 				}
 			})
 		},
@@ -181,13 +193,13 @@ func (d *decoder) allowlist(n *yaml.Node, files *allowlistFiles) *Allowlist {
 			d.list(n, "allowlist.files", func(item *yaml.Node) {
 				var name string
 				if d.text(item, "allowlist.files", &name) {
-					entries = append(entries, d.allowlistFile(item, files)...)
+					a.Written = append(a.Written, d.allowlistFile(item, files)...)
 				}
 			})
 		},
 	})
 	d.require(n, "allowlist", seen, "field")
-	a.Networks = allowlist.Normal(entries, files.strict)
+	a.Networks = allowlist.Normal(a.Written, files.strict)
 	return a
 }
 

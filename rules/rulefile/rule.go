@@ -16,8 +16,9 @@ type Rule struct {
 	Version     string `json:"version"`
 	Description string `json:"description,omitempty"`
 
-	Dataset   string     `json:"dataset"`         // aws.cloudtrail or aws.s3access
-	Query     string     `json:"query,omitempty"` // Kibana Query Language; empty: every event of the dataset
+	Dataset   string     `json:"dataset"`          // aws.cloudtrail or aws.s3access
+	Query     string     `json:"query,omitempty"`  // Kibana Query Language; empty: every event of the dataset
+	Except    string     `json:"except,omitempty"` // what the query matches and the rule is not about; empty: nothing
 	Allowlist *Allowlist `json:"allowlist,omitempty"`
 	NewTerms  *NewTerms  `json:"new_terms,omitempty"`
 
@@ -46,6 +47,7 @@ type Rule struct {
 type Allowlist struct {
 	Field    string            `json:"field"`
 	Networks []allowlist.Entry `json:"networks"` // of the rule and of its files, see allowlist.Normal
+	Written  []allowlist.Entry `json:"-"`        // the same as somebody wrote them, with place, owner and comment
 }
 
 // NewTerms makes a rule fire only for values that were not seen within the history.
@@ -68,24 +70,24 @@ type MaxAlerts struct {
 
 // Threat is a tactic of a framework, MITRE ATT&CK unless the rule says another, and techniques of it.
 type Threat struct {
-	Framework  string   `json:"framework"`
-	Tactic     Attack   `json:"tactic"`
-	Techniques []Attack `json:"techniques,omitempty"`
+	Framework  string   `json:"framework" yaml:"framework"`
+	Tactic     Attack   `json:"tactic" yaml:"tactic"`
+	Techniques []Attack `json:"techniques,omitempty" yaml:"techniques,omitempty"`
 }
 
 // Attack is a tactic or a technique.
 type Attack struct {
-	ID        string `json:"id"`
-	Name      string `json:"name"`
-	Reference string `json:"reference"`
+	ID        string `json:"id" yaml:"id"`
+	Name      string `json:"name" yaml:"name"`
+	Reference string `json:"reference" yaml:"reference"`
 }
 
 // Origin credits who the idea of a rule is from.
 type Origin struct {
-	Authors []string `json:"authors,omitempty"`
-	License string   `json:"license,omitempty"`
-	URL     string   `json:"url,omitempty"`
-	Notes   string   `json:"notes,omitempty"`
+	Authors []string `json:"authors,omitempty" yaml:"authors,omitempty"`
+	License string   `json:"license,omitempty" yaml:"license,omitempty"`
+	URL     string   `json:"url,omitempty" yaml:"url,omitempty"`
+	Notes   string   `json:"notes,omitempty" yaml:"notes,omitempty"`
 }
 
 // Severities and the risk score each has unless the rule says otherwise.

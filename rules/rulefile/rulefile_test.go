@@ -154,6 +154,7 @@ version: 1.2
 description: d
 dataset: aws.s3access
 query: 'bucket: "b"'
+except: 'key: "k"'
 allowlist: {field: remoteip, networks: [10.0.0.0/8], files: []}
 new_terms: {fields: [source.address], history: 7d}
 dedup: {by: [bucket], period: 1h}

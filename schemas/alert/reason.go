@@ -51,6 +51,8 @@ func (a *Alert) novelty(r *Rule) string {
 		switch r.Fields[0] {
 		case "source.address", "source.ip", "client.address", "client.ip", "aws.s3access.remote_ip", "remoteip":
 			what = "this address"
+		case "source.network":
+			what = "this network"
 		default:
 			what = "this " + r.Fields[0]
 		}

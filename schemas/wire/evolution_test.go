@@ -149,3 +149,22 @@ func writeMissing(t *testing.T, file string, b []byte) {
 		t.Fatal(err)
 	}
 }
+
+// TestBeforeHolding: what version 1 wrote, which knew no holding back, is held back nowhere.
+func TestBeforeHolding(t *testing.T) {
+	golden := func(name string) []byte {
+		b, err := hex.DecodeString(strings.TrimSpace(string(read(t, "testdata/v1/"+name+".hex"))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	var c Candidate
+	if err := DecodeCandidate(golden("candidate"), &c); err != nil || c.HoldUntil != NoTime || c.Rule != sampleCandidate.Rule {
+		t.Errorf("candidate: hold until %d, rule %q, %v", c.HoldUntil, c.Rule, err)
+	}
+	f := Finding{Held: true}
+	if err := DecodeFinding(golden("finding"), &f); err != nil || f.Held || f.Rule != sampleFinding.Rule {
+		t.Errorf("finding: held %v, rule %q, %v", f.Held, f.Rule, err)
+	}
+}

@@ -60,6 +60,7 @@ type Candidate struct {
 	First        Match     `avro:"first"`
 	Counters     []Counter `avro:"counters"` // summary attributes of the first event
 	Learn        bool      `avro:"learn"`
+	HoldUntil    int64     `avro:"hold_until"` // findings of events before it are held: the rule is still learning; Unix milliseconds, NoTime: none
 }
 
 // Entry is a match in a finding, with the matches folded into it: those after it, up to the next entry, that are not
@@ -85,6 +86,7 @@ type Finding struct {
 	Group   string  `avro:"group"`
 	Policy  Policy  `avro:"policy"`
 	Entries []Entry `avro:"entries"`
+	Held    bool    `avro:"held"` // the rule is still learning: alerts are suppressed, and no window or cap counts them
 }
 
 // Term is the state of one (rule, terms): what new terms are compared with.

@@ -21,11 +21,11 @@ var (
 		Ruleset: sampleRuleset, Rule: "aws-s3-unauthenticated-bucket-access-by-rare-source",
 		State: StateID{1, 2, 3, 4, 5, 6, 7, 8}, Terms: []string{"203.0.113.7"}, Group: "group", Policy: samplePolicy,
 		History: 604800000, HistoryStart: 1731700000000, Count: 17, Last: 1732300009999, First: sampleMatch,
-		Counters: sampleCounters, Learn: true,
+		Counters: sampleCounters, Learn: true, HoldUntil: 1732904800000,
 	}
 	sampleFinding = Finding{
 		Ruleset: sampleRuleset, Rule: "AWS.S3.ServerAccess.IPWhitelist", State: StateID{8, 7, 6, 5, 4, 3, 2, 1},
-		Group: "group", Policy: samplePolicy, Entries: []Entry{sampleEntry, {Match: Match{Time: -1}, Folded: 1}},
+		Group: "group", Policy: samplePolicy, Entries: []Entry{sampleEntry, {Match: Match{Time: -1}, Folded: 1}}, Held: true,
 	}
 	sampleTerm   = Term{FirstSeen: 1731700000000, LastSeen: 1732300000123, SweepAt: 1732999999999, Count: 42}
 	sampleWindow = Window{

@@ -1,4 +1,4 @@
-// Package literal finds literals in raw records, to spare parsing those that no rule can match.
+// Package literal looks at raw records whether a rule can match them, to spare parsing those that none can.
 package literal
 
 import (
@@ -7,126 +7,103 @@ import (
 	"strings"
 )
 
-// Matcher is a condition: for each clause a record contains one of its literals. It belongs to one goroutine: the clauses
-// move.
+// Condition is what a record must have for a rule to match: a value, and of each clause one of the literals.
+type Condition struct {
+	Key     string   // of the value, at the top level of the record; "": no value is asked for
+	Values  []string // the value is one of these
+	Clauses [][]string
+}
+
+// Matcher knows conditions of which a record has to fulfil one. It belongs to one goroutine: it learns from the records
+// in which order to ask.
 type Matcher struct {
-	clauses [][]Needle
-	never   bool // a clause without literals: nothing passes
+	known  bool         // records have the key of the first index
+	keys   []index      // conditions that ask for a value, by its key
+	others alternatives // conditions that do not
 }
 
-// Needle is a literal, searched for by its rarest byte.
-type Needle struct {
-	text string
-	rare int
-}
-
-// commonFirst are the bytes of CloudTrail records, the most frequent one first (counted over the 2,900 records of the
-// invictus-ir dataset).
-const commonFirst = `"earts:n-oi2c,1dum30.7AlpI8v94/wfSb g65yCTDEh{}NRHPMVQFzqxZkUjKB()GOL+JX;_W[]Y\%=*'!$&?`
-
-// NewMatcher returns a matcher of these clauses, nil if there is nothing to check. It drops the clauses that cannot be
-// checked on raw bytes: those with an empty literal, or one that JSON may write in more than one way other than by \u.
-func NewMatcher(clauses [][]string) *Matcher {
-	m := &Matcher{}
-	for _, literals := range clauses {
-		m.never = m.never || len(literals) == 0
-		var clause []Needle
-		for _, text := range literals {
-			if text == "" || strings.ContainsAny(text, "\"\\\uFFFD\x00\x01\x02\x03\x04\x05\x06\a\b\t\n\v\f\r\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f") {
-				clause = nil
-				break
-			}
-			clause = append(clause, New(text))
-		}
-		if clause != nil {
-			m.clauses = append(m.clauses, clause)
+// NewMatcher returns a matcher of these conditions; nil if every record passes, or if finding out would cost more than it
+// spares. Literals and values that JSON may write in more than one way other than by \u are not looked for: what they
+// are part of passes. What lacks the key, unless that is "", is no record of the kind that the conditions are about: it
+// passes too.
+func NewMatcher(key string, conditions []Condition) *Matcher {
+	m := &Matcher{known: key != ""}
+	if m.known {
+		m.index(key)
+	}
+	for _, c := range conditions {
+		checked, never := newClauses(c.Clauses)
+		switch {
+		case never:
+		case c.Key != "" && !slices.ContainsFunc(c.Values, ambiguous):
+			m.index(c.Key).add(c.Values, checked)
+		default:
+			m.others.add(checked)
 		}
 	}
-	if len(m.clauses) == 0 && !m.never {
+	if m.others.settle(); m.others.always {
 		return nil
 	}
-	slices.SortStableFunc(m.clauses, func(a, b []Needle) int { return len(a) - len(b) })
+	for i := range m.keys {
+		for _, a := range m.keys[i].by {
+			a.settle()
+		}
+	}
 	return m
 }
 
-// New returns a needle.
-func New(text string) Needle { return Needle{text, rarest(text)} }
-
-func rarest(text string) int {
-	best, rank := 0, -1
-	for i := range len(text) {
-		r := strings.IndexByte(commonFirst, text[i])
-		if r < 0 {
-			return i
+// newClauses leaves the clauses out that cannot be looked for. A clause without literals can never be fulfilled.
+func newClauses(texts [][]string) (list []clause, never bool) {
+	for _, literals := range texts {
+		if len(literals) == 0 {
+			return nil, true
 		}
-		if r > rank {
-			best, rank = i, r
+		if !slices.ContainsFunc(literals, ambiguous) {
+			list = append(list, newClause(literals))
 		}
 	}
-	return best
+	return list, false
 }
 
-// Passes reports whether the record fulfils the condition, or may hide that it does behind escapes. Everything passes a
-// nil matcher.
+func ambiguous(text string) bool {
+	return text == "" || strings.ContainsAny(text, "\"\\\uFFFD\x00\x01\x02\x03\x04\x05\x06\a\b\t\n\v\f\r\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f")
+}
+
+// Passes reports whether the record fulfils a condition, or may hide that it does behind escapes. Everything passes a
+// nil matcher. A record that has another within it passes if that one does.
 func (m *Matcher) Passes(record []byte) bool {
-	if m == nil || m.never {
-		return m == nil
+	if m == nil {
+		return true
 	}
-	for i, clause := range m.clauses {
-		if containsAny(record, clause) {
-			continue
-		}
-		// The clause that rejects gets checked earlier next time; which one it is changes nothing.
-		if i > 0 {
-			m.clauses[i-1], m.clauses[i] = m.clauses[i], m.clauses[i-1]
-		}
-		return mayHide(record)
-	}
-	return true
-}
-
-func containsAny(record []byte, clause []Needle) bool {
-	for i := range clause {
-		if clause[i].Index(record) >= 0 {
+	for i := range m.keys {
+		switch m.keys[i].look(record) {
+		case holds:
 			return true
+		case missing:
+			if i == 0 && m.known {
+				return true
+			}
 		}
 	}
-	return false
+	return m.others.passes(record) || m.asks() && mayHide(record)
 }
 
-// Index is bytes.Index; that one looks for the first byte, this one for the rarest.
-func (n *Needle) Index(record []byte) int {
-	c := n.text[n.rare]
-	for at := n.rare; at < len(record); at++ {
-		i := bytes.IndexByte(record[at:], c)
-		if i < 0 {
-			return -1
-		}
-		at += i
-		start := at - n.rare
-		if len(record)-start < len(n.text) {
-			return -1
-		}
-		if string(record[start:start+len(n.text)]) == n.text {
-			return start
-		}
-	}
-	return -1
+// asks reports whether there is a condition at all.
+func (m *Matcher) asks() bool {
+	return len(m.others.list) > 0 || slices.ContainsFunc(m.keys, func(x index) bool { return len(x.by) > 0 })
 }
 
-// mayHide reports whether the record has an escape that can stand for a letter or a slash.
+// mayHide reports whether the record has an escape that can stand for a letter or a slash. A backslash that is escaped
+// itself counts like any other: the record may be the envelope of another, which is in a string of it.
 func mayHide(record []byte) bool {
-	for at := 0; ; {
-		i := bytes.IndexByte(record[at:], '\\')
-		if i < 0 || at+i+1 >= len(record) {
+	for {
+		i := bytes.IndexByte(record, '\\')
+		if i < 0 || i+1 == len(record) {
 			return false
 		}
-		if c := record[at+i+1]; c == 'u' || c == '/' {
+		if c := record[i+1]; c == 'u' || c == '/' {
 			return true
 		}
-		at += i + 2
+		record = record[i+1:]
 	}
 }
-
-// Text returns the literal.
-func (n *Needle) Text() string { return n.text }

@@ -1,0 +1,294 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/processor"
+	"firstseen/traffic"
+)
+
+// TestRuleAuthorsHour is on the embedded broker; author_kafka_test.go has it on Apache Kafka.
+func TestRuleAuthorsHour(t *testing.T) {
+	t.Parallel()
+	ruleAuthorsHour(t, embeddedBroker(t), "author", 8*time.Second)
+}
+
+// deletes is the rule that is written. %s is what it looks at.
+const deletes = `
+id: anonymous-deletes
+name: Objects deleted without credentials
+version: 1
+description: Somebody without credentials deleted an object.
+dataset: aws.cloudtrail
+query: 'event.provider: "s3.amazonaws.com" and cloud.account.id: ("anonymous" or "ANONYMOUS_PRINCIPAL") and event.action: %s and event.outcome: success'
+title: "{event.action} by {source.address}"
+severity: high
+tests:
+  - name: deletes alert, reads do not
+    log: {eventSource: s3.amazonaws.com, sourceIPAddress: 203.0.113.7, userIdentity: {type: AWSAccount, accountId: anonymous}}
+    events:
+      - {log: {eventName: GetObject}}
+      - {name: the deletion, log: {eventName: DeleteObject}}
+      - {after: 1s, name: another, log: {eventName: DeleteObject}}
+    alerts:
+      - {event: the deletion, severity: high, title: DeleteObject by 203.0.113.7}
+      - {event: another}
+`
+
+// ruleAuthorsHour writes a rule while a worker is under load: a skeleton, a test that fails, the rule that passes it, a
+// replay of what was recorded, and the file in its place. The worker takes it up without a restart: of the other rules
+// no alert is lost or doubled, and the new one alerts once on every event that comes from then on, and on none before.
+func ruleAuthorsHour(t *testing.T, brokers, app string, pace time.Duration) {
+	d := deploy(t, brokers, app, traffic.NewTermsRule+".max_alerts=off")
+	dir := t.TempDir()
+	draft, live := filepath.Join(dir, "anonymous-deletes.yaml"), filepath.Join(dir, "rules")
+	page := freeAddress(t)
+	config := fmt.Sprintf("app: %s\ninstance: one\nbrokers: [%s]\nsources: [{topic: %[1]s-cloudtrail}, {topic: %[1]s-s3access}]\npartitions: 4\nlearning: none\n"+
+		"state: {dir: %[3]q}\nhttp: {listen: %[4]q}\nrules: {paths: [%[5]q], set: [%[6]q]}\n",
+		app, brokers, filepath.Join(dir, "state"), page, live, traffic.NewTermsRule+".max_alerts=off")
+	if err := os.Mkdir(live, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(d.file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stop := d.runWorker(page)
+	defer stop()
+	quarter, half := make(chan struct{}), make(chan struct{})
+	sent := make(chan error, 1)
+	go func() { sent <- d.send(pace, quarter, half) }()
+	<-quarter
+
+	expect := func(want int, part string, args ...string) string {
+		t.Helper()
+		e := execute(t, nil, args...)
+		if e.code != want || !strings.Contains(e.stdout+e.stderr, part) {
+			t.Fatalf("%v: exit code %d, want %d and %q\n%s%s", args, e.code, want, part, e.stdout, e.stderr)
+		}
+		return e.stdout
+	}
+	expect(exitOK, draft, "rules", "new", "anonymous-deletes", "--kind", "query", "--dataset", "aws.cloudtrail", "-o", draft)
+	expect(exitOK, "PASS", "test", draft)
+	d.write(draft, fmt.Sprintf(deletes, "PutObject"))
+	expect(exitFindings, "FAIL", "test", draft)
+	d.write(draft, fmt.Sprintf(deletes, "DeleteObject"))
+	expect(exitOK, "PASS", "test", draft)
+	var replayed replayReport
+	if err := json.Unmarshal([]byte(expect(exitOK, "", "replay", "-c", d.file, "--rules", draft, "--only", "anonymous-deletes", "--from", "earliest", "--json")), &replayed); err != nil {
+		t.Fatal(err)
+	}
+	if len(replayed.Rules) != 1 || replayed.Rules[0].Added < 20 || replayed.Rules[0].Did != 0 {
+		t.Errorf("replay: %+v", replayed.Rules)
+	}
+	before := d.committed()
+	if err := os.Rename(draft, filepath.Join(live, "anonymous-deletes.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	awaitHTTP(t, "http://"+page+"/metrics", `firstseen_rules_reloads_total{result="ok"} 1`)
+	after := d.ends()
+	d.write(filepath.Join(live, "broken.yaml"), "id: broken\n")
+	awaitHTTP(t, "http://"+page+"/readyz", "broken.yaml")
+	awaitHTTP(t, "http://"+page+"/metrics", `firstseen_rules_reloads_total{result="failed"} 1`)
+	if err := os.Remove(filepath.Join(live, "broken.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	close(half)
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	d.judge(before, after, stop)
+}
+
+func (d *replayed) write(file, text string) {
+	d.t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// runWorker runs the run command until stop is called, which fails the test if it does not end well.
+func (d *replayed) runWorker(page string) (stop func()) {
+	d.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var out lockedBuffer
+	code := make(chan int, 1)
+	go func() { code <- run(&app{ctx: ctx, stdout: &out, stderr: &out}, []string{"run", "-c", d.file}) }()
+	d.t.Cleanup(func() {
+		if d.t.Failed() {
+			d.t.Logf("the worker said:\n%s", out.String())
+		}
+	})
+	awaitHTTP(d.t, "http://"+page+"/readyz", "ready")
+	stopped := false
+	return func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if got := <-code; got != exitOK {
+			d.t.Errorf("run: exit code %d\n%s", got, out.String())
+		}
+	}
+}
+
+// send writes the records: a half over the pace, with a quarter of which quarter is closed, and when half is closed the
+// rest.
+func (d *replayed) send(pace time.Duration, quarter, half chan struct{}) error {
+	const steps = 100
+	began := time.Now()
+	for i := range steps {
+		switch i {
+		case steps / 4:
+			close(quarter)
+		case steps / 2:
+			<-half
+		}
+		batch := d.inputs[i*len(d.inputs)/steps : (i+1)*len(d.inputs)/steps]
+		if err := d.cl.ProduceSync(context.Background(), batch...).FirstErr(); err != nil {
+			return err
+		}
+		time.Sleep(time.Until(began.Add(pace * time.Duration(i+1) / steps))) // the load is what this is for
+	}
+	return nil
+}
+
+// committed returns the offsets that ingest has committed, and ends those behind the last records there are, by topic and
+// partition.
+func (d *replayed) committed() map[string]int64 {
+	d.t.Helper()
+	offsets, err := kadm.NewClient(d.cl).FetchOffsets(d.t.Context(), d.app+".ingest")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	at := map[string]int64{}
+	offsets.Each(func(o kadm.OffsetResponse) { at[fmt.Sprint(o.Topic, "/", o.Partition)] = o.At })
+	return at
+}
+
+func (d *replayed) ends() map[string]int64 {
+	d.t.Helper()
+	list, err := kadm.NewClient(d.cl).ListEndOffsets(d.t.Context(), d.app+"-cloudtrail")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	at := map[string]int64{}
+	list.Each(func(o kadm.ListedOffset) { at[fmt.Sprint(o.Topic, "/", o.Partition)] = o.Offset })
+	return at
+}
+
+// made is the open alerts: how many of the new rule by the place of their event, and how many of the others by id.
+func (d *replayed) made() (deletes, others map[string]int) {
+	d.t.Helper()
+	cfg := d.cfg
+	cfg.Sources = []processor.Source{{Topic: d.app + ".alerts"}}
+	r, err := processor.OpenRange(d.t.Context(), cfg, processor.Earliest, processor.Latest)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	deletes, others = map[string]int{}, map[string]int{}
+	err = r.Each(d.t.Context(), func(rec *kgo.Record) error {
+		a, err := readJSONAlert(rec.Value)
+		switch {
+		case err != nil:
+			return err
+		case a.kind != "open":
+		case a.Rule == "anonymous-deletes":
+			deletes[place(a.Origin.Topic, a.Origin.Partition, a.Origin.Offset)]++
+		default:
+			others[a.ID]++
+		}
+		return nil
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return deletes, others
+}
+
+func place(topic string, partition int32, offset int64) string {
+	return fmt.Sprint(topic, "/", partition, "/", offset)
+}
+
+// matches are the places of the records that the new rule is about, found without any of the program's code.
+func (d *replayed) matches() map[string]bool {
+	all := map[string]bool{}
+	next := map[string]int64{}
+	for _, r := range d.inputs {
+		partition := fmt.Sprint(r.Topic, "/", r.Partition)
+		offset := next[partition]
+		next[partition]++
+		var e struct {
+			EventSource, EventName, ErrorCode string
+			UserIdentity                      struct{ AccountID string }
+		}
+		if json.Unmarshal(r.Value, &e) == nil && e.EventSource == "s3.amazonaws.com" && e.EventName == "DeleteObject" && e.ErrorCode == "" &&
+			(e.UserIdentity.AccountID == "anonymous" || e.UserIdentity.AccountID == "ANONYMOUS_PRINCIPAL") {
+			all[place(r.Topic, r.Partition, offset)] = true
+		}
+	}
+	return all
+}
+
+// judge waits for the alerts that must come, stops the worker, and looks for others: of records that were decided
+// before the rule was there, which is what had been committed then, and for alerts that are there twice.
+func (d *replayed) judge(before, after map[string]int64, stop func()) {
+	d.t.Helper()
+	matches := d.matches()
+	must, may := 0, 0
+	var deletes, others map[string]int
+	missing := func() (n int) {
+		deletes, others = d.made()
+		must, may = 0, 0
+		for m := range matches {
+			at := strings.LastIndex(m, "/")
+			offset, _ := strconv.ParseInt(m[at+1:], 10, 64)
+			switch {
+			case offset >= after[m[:at]]:
+				must++
+				if deletes[m] == 0 {
+					n++
+				}
+			case offset >= before[m[:at]]:
+				may++
+			case deletes[m] > 0:
+				d.t.Errorf("%s had been decided before there was the rule", m)
+			}
+		}
+		return n + max(0, d.alerts-len(others))
+	}
+	for deadline := time.Now().Add(time.Minute); missing() > 0; time.Sleep(100 * time.Millisecond) { // between two questions to a broker
+		if time.Now().After(deadline) || d.t.Failed() {
+			d.t.Fatalf("%d alerts are missing", missing())
+		}
+	}
+	stop()
+	if missing() > 0 || len(others) != d.alerts {
+		d.t.Errorf("%d alerts of the other rules, want %d", len(others), d.alerts)
+	}
+	for what, n := range deletes {
+		if n > 1 || !matches[what] {
+			d.t.Errorf("%d alerts about %s, of which the rule knows: %v", n, what, matches[what])
+		}
+	}
+	for id, n := range others {
+		if n > 1 {
+			d.t.Errorf("alert %s is there %d times", id, n)
+		}
+	}
+	d.t.Logf("%d records match the new rule: %d after it was taken up, %d meanwhile; %d alerts of it, %d of the others", len(matches), must, may, len(deletes), len(others))
+	if must < 20 {
+		d.t.Errorf("only %d records for the new rule: the test shows too little", must)
+	}
+}

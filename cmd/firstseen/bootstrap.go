@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"firstseen/config"
+	"firstseen/processor"
+	"firstseen/rules"
+	"firstseen/schemas"
+	"firstseen/schemas/wire"
+)
+
+type bootstrapCmd struct {
+	configFlags `embed:""`
+	Rule        []string `sep:"none" placeholder:"ID" help:"Teach only this rule. May be given several times. Default: all that remember terms."`
+	From        string   `placeholder:"POINT" help:"Read the source topics from there: a time (RFC 3339), a duration before now (30d), earliest, or offsets (cloudtrail/0:1200,cloudtrail/1:1180)."`
+	To          string   `default:"now" placeholder:"POINT" help:"And up to there, likewise. Default: now."`
+	Format      string   `enum:"auto,cloudtrail,s3access" default:"auto" help:"Of files: auto, cloudtrail or s3access."`
+	DLQ         string   `name:"dlq" placeholder:"FILE" help:"Write there what could not be read, with the reason, as JSON lines."`
+	Paths       []string `arg:"" optional:"" name:"path" help:"Files, plain or gzip, or directories of them, instead of the source topics; - for standard input."`
+}
+
+// Help is what firstseen bootstrap --help says besides.
+func (c *bootstrapCmd) Help() string {
+	return "Fills what a deployment remembers from older logs, without alerts: files, or a range of the source topics. Workers may run, and " +
+		"need not. A rule that was added late, and whose findings are held back, alerts from then on."
+}
+
+// Run teaches, and says what came of it.
+func (c *bootstrapCmd) Run(a *app) error {
+	if (c.From == "") == (len(c.Paths) == 0) {
+		return usage(errors.New("name either files, or with --from a range of the source topics"))
+	}
+	conf, err := c.load(nil)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	set, err := loadRules(conf, log)
+	if err != nil {
+		return err
+	}
+	only, err := c.only(conf, set)
+	if err != nil {
+		return usage(err)
+	}
+	cfg, err := workerConfig(conf, set, log, prometheus.NewRegistry())
+	if err != nil {
+		return err
+	}
+	source, err := c.source(a, cfg)
+	if err != nil {
+		return err
+	}
+	dead := deadLetters{counts: map[schemas.Reason]int64{}}
+	if c.DLQ != "" {
+		if dead.to, err = createLines(c.DLQ); err != nil {
+			return usage(err)
+		}
+	}
+	done, err := processor.Bootstrap(a.ctx, cfg, only, func(fn func(schemas.Message) error) error {
+		return source.each(a.ctx, func(m schemas.Message, in, _ bool) error {
+			if !in {
+				return nil
+			}
+			return fn(m)
+		})
+	}, dead.add)
+	err = errors.Join(err, dead.to.close())
+	if done != nil {
+		c.tell(a, done, &dead)
+	}
+	if errors.Is(err, context.Canceled) {
+		return exitError{exitGuarantee, errors.New("interrupted: what was taught stays taught, and no rule's history was extended; run it again")}
+	}
+	return err
+}
+
+// only returns the rules with all others off.
+func (c *bootstrapCmd) only(conf *config.Config, set *rules.Set) (*rules.Set, error) {
+	want := map[string]bool{}
+	for _, id := range c.Rule {
+		if r := set.Rule(id); r == nil || !r.HasTerms() {
+			return nil, fmt.Errorf("--rule %s: no rule with this id is loaded that remembers terms; see firstseen rules list", id)
+		}
+		want[id] = true
+	}
+	o := configRules(conf)
+	off := map[string]map[string]any{}
+	for id, keys := range o.Overrides {
+		off[id] = keys
+	}
+	taught := 0
+	for _, r := range set.Rules() {
+		if r.HasTerms() && (len(want) == 0 || want[r.ID()]) {
+			taught++
+			continue
+		}
+		keys := map[string]any{}
+		for k, v := range off[r.ID()] {
+			keys[k] = v
+		}
+		keys["mode"] = "off"
+		off[r.ID()] = keys
+	}
+	if taught == 0 {
+		return nil, errors.New("no rule that is loaded remembers terms: there is nothing to teach")
+	}
+	o.Overrides = off
+	only, _, err := rules.Load(o)
+	return only, err
+}
+
+func (c *bootstrapCmd) source(a *app, cfg processor.Config) (logSource, error) {
+	as := &replayCmd{From: c.From, To: c.To, Warm: "0", Against: "rules", Format: c.Format, Paths: c.Paths}
+	if len(c.Paths) > 0 {
+		return openReplayFiles(as, a, cfg.Bounds)
+	}
+	return (&replay{replayCmd: as, app: a, cfg: cfg, would: newAlertSet(nil)}).openRange()
+}
+
+func (c *bootstrapCmd) tell(a *app, done *processor.Bootstrapped, dead *deadLetters) {
+	fmt.Fprintf(a.stderr, "%s read, %s matched", plural(int64(done.Stats.Records), "record"), grouped(done.Matches))
+	if done.First != wire.NoTime {
+		fmt.Fprintf(a.stderr, ", from %s to %s", sinceText(done.First), sinceText(done.Last))
+	}
+	fmt.Fprintln(a.stderr)
+	for reason, n := range dead.counts {
+		fmt.Fprintf(a.stderr, "could not be read: %s: %s\n", grouped(n), reason)
+	}
+	for _, r := range done.Rules {
+		fmt.Fprintf(a.stdout, "%s: history begins %s", r.Rule, sinceText(r.Start))
+		switch {
+		case r.Released:
+			fmt.Fprint(a.stdout, "; its findings are held back no longer")
+		case !r.Extended && r.Start != wire.NoTime && done.Last != wire.NoTime && done.Last < r.Start:
+			fmt.Fprint(a.stdout, ", as before: these records end before it, so there is a gap between")
+		}
+		fmt.Fprintln(a.stdout)
+	}
+}
+
+func sinceText(ms int64) string {
+	if ms == wire.NoTime {
+		return "with the first record that is read"
+	}
+	return time.UnixMilli(ms).UTC().Format(time.RFC3339)
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/config"
+	"firstseen/processor"
+	"firstseen/schemas"
+)
+
+// alertSlack is how much the clock of a worker may be behind that of whoever wrote the logs.
+const alertSlack = time.Hour
+
+// replayRange is a range of the source topics.
+type replayRange struct {
+	*processor.Range
+	bar         *progress
+	first       time.Time // Kafka timestamp of the first record read
+	begin, last time.Time // of the first of the range, and the highest
+	learned     int64
+	alerts      func() int64
+}
+
+// openRange finds the range's offsets.
+func (r *replay) openRange() (*replayRange, error) {
+	now := time.Now()
+	from, err := processor.ParsePoint(r.From, now)
+	if err != nil {
+		return nil, usage(fmt.Errorf("--from: %w", err))
+	}
+	to, err := processor.ParsePoint(r.To, now)
+	if err != nil {
+		return nil, usage(fmt.Errorf("--to: %w", err))
+	}
+	warm := r.memory()
+	if r.Warm != "" {
+		d, err := config.ParseDuration(r.Warm)
+		if err != nil && r.Warm != "0" {
+			return nil, usage(fmt.Errorf("--warm: %w", err))
+		}
+		warm = time.Duration(d)
+	}
+	s := &replayRange{alerts: func() int64 { return r.would.n }}
+	if s.Range, err = processor.OpenRange(r.app.ctx, r.cfg, from, to); err != nil {
+		return nil, err
+	}
+	if warm > 0 {
+		if err := s.WarmUp(r.app.ctx, warm); err != nil {
+			return nil, err
+		}
+	}
+	if r.Against == "alerts" && len(r.Alerts) == 0 {
+		if s.learned, err = s.SkipLearned(r.app.ctx); err != nil {
+			return nil, err
+		}
+	}
+	if s.bar = newProgress(r.app.stderr, s.Total()); s.bar != nil {
+		s.bar.unit = grouped
+	}
+	return s, nil
+}
+
+func (s *replayRange) each(ctx context.Context, fn func(m schemas.Message, in, learn bool) error) error {
+	defer s.bar.clear()
+	done := int64(0)
+	return s.Each(ctx, func(rec *kgo.Record) error {
+		if s.first.IsZero() {
+			s.first = rec.Timestamp
+		}
+		in := s.Contains(rec.Topic, rec.Partition, rec.Offset)
+		if in {
+			if s.begin.IsZero() {
+				s.begin = rec.Timestamp
+			}
+			if rec.Timestamp.After(s.last) {
+				s.last = rec.Timestamp
+			}
+		}
+		s.bar.add(int(s.Done()-done), s.alerts())
+		done = s.Done()
+		return fn(s.Message(rec), in, s.Learns(rec.Topic, rec.Partition, rec.Offset))
+	})
+}
+
+// outside goes by the event that the alert shows. A document that does not say where that was read is told by its time.
+// What a threshold decided later than the range reaches was not decided in it.
+func (s *replayRange) outside(a *replayAlert, made bool) bool {
+	if a.Origin.Topic == "" {
+		return a.at < s.begin.UnixMilli() || a.at > s.last.UnixMilli()
+	}
+	return !s.Contains(a.Origin.Topic, a.Origin.Partition, a.Origin.Offset) || made && a.reached > s.last.UnixMilli()
+}
+
+func (s *replayRange) describe(r *replayReport) {
+	for _, p := range s.Spans() {
+		if p.From < p.To {
+			r.Partitions = append(r.Partitions, replaySpan{p.Topic, p.Partition, p.Begin, p.From, p.To})
+		}
+	}
+	if !s.begin.IsZero() {
+		r.From, r.To = s.begin.UTC().Format(time.RFC3339), s.last.UTC().Format(time.RFC3339)
+	}
+}
+
+// replayFiles is files, read one after the other.
+type replayFiles struct {
+	app    *app
+	inputs []input
+	bounds schemas.Bounds
+	format schemas.Format
+	bar    *progress
+}
+
+func openReplayFiles(c *replayCmd, a *app, bounds schemas.Bounds) (*replayFiles, error) {
+	inputs, err := findInputs(c.Paths)
+	if err != nil {
+		return nil, usage(err)
+	}
+	format, _ := schemas.ParseFormat(c.Format)
+	return &replayFiles{app: a, inputs: inputs, bounds: bounds, format: format, bar: newProgress(a.stderr, totalSize(inputs))}, nil
+}
+
+func (s *replayFiles) each(ctx context.Context, fn func(m schemas.Message, in, learn bool) error) error {
+	defer s.bar.clear()
+	now := time.Now().UnixMilli()
+	for _, in := range s.inputs {
+		if err := s.read(ctx, in, now, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *replayFiles) read(ctx context.Context, in input, now int64, fn func(m schemas.Message, in, learn bool) error) error {
+	r, err := in.open(ctx, s.app.stdin)
+	if err != nil {
+		return err
+	}
+	defer r.Close() // it was only read
+	file := schemas.NewFileReader(&pausing{r: r, pause: func(got int) error {
+		s.bar.add(got, 0)
+		return ctx.Err()
+	}}, in.name(), s.bounds)
+	for n := int64(0); ; n++ {
+		m, err := file.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		m.Offset, m.Now, m.Format = n, now, s.format
+		if err := fn(m, true, false); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *replayFiles) outside(*replayAlert, bool) bool { return false }
+
+func (s *replayFiles) describe(r *replayReport) {
+	r.Files = len(s.inputs)
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"firstseen/processor"
+	"firstseen/schemas"
+)
+
+type stateGetCmd struct {
+	configFlags `embed:""`
+	State       string   `placeholder:"DIR" help:"The state directory of scan --state, or of a worker that does not run. Default: ask the brokers."`
+	Rule        string   `placeholder:"ID" help:"Only this rule."`
+	JSON        bool     `name:"json" help:"Print one JSON document."`
+	Terms       []string `arg:"" name:"term" help:"An address, or another value of a rule's fields. Of a rule with several fields one is enough; with more only what has all of them is shown."`
+}
+
+// termView is what is remembered of the terms of one rule.
+type termView struct {
+	Rule      string   `json:"rule,omitempty"` // empty: of a rule that is gone, or whose fields have changed
+	State     string   `json:"state"`          // state id, which stands for the rule and its fields
+	Fields    []string `json:"fields,omitempty"`
+	Terms     []string `json:"terms"`
+	Partition int32    `json:"partition"` // of the detect stage
+	First     string   `json:"first_seen"`
+	Last      string   `json:"last_seen"`
+	Count     int64    `json:"count"`
+	New       string   `json:"new_after,omitempty"` // an event later than this finds the terms new again
+}
+
+// Run prints what is remembered of the terms, by rule. The changelog is asked, not a worker: it has what is committed.
+func (c *stateGetCmd) Run(a *app) error {
+	cfg, err := c.loadAny()
+	if err != nil {
+		return err
+	}
+	set, err := loadRules(cfg, discardLog())
+	if err != nil {
+		return usage(err)
+	}
+	wc, err := workerConfig(cfg, set, discardLog(), nil)
+	if err != nil {
+		return err
+	}
+	var l *processor.Lookup
+	if c.State != "" {
+		l, err = openDir(c.State, wc)
+	} else {
+		l, err = processor.OpenLookup(a.ctx, wc)
+	}
+	if err != nil {
+		return err
+	}
+	defer l.Close() // it was only read
+	terms := make([]string, len(c.Terms))
+	for i, t := range c.Terms {
+		terms[i] = t
+		if address, ok := schemas.ParseIP([]byte(t), set.Strict()); ok {
+			terms[i] = address.String()
+		}
+	}
+	known, err := l.Terms(a.ctx, terms)
+	if err != nil {
+		return err
+	}
+	views := []termView{}
+	for _, k := range known {
+		if c.Rule != "" && k.Rule != c.Rule {
+			continue
+		}
+		v := termView{k.Rule, fmt.Sprintf("%x", k.State), k.Fields, k.Terms, k.Partition, stamp(k.Term.FirstSeen), stamp(k.Term.LastSeen), k.Term.Count, ""}
+		if k.History > 0 {
+			v.New = stamp(k.Term.LastSeen + k.History)
+		}
+		views = append(views, v)
+	}
+	return c.print(a.stdout, terms, views)
+}
+
+func (c *stateGetCmd) print(w io.Writer, terms []string, views []termView) error {
+	if c.JSON {
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		return enc.Encode(views)
+	}
+	if len(views) == 0 {
+		of := ""
+		if c.Rule != "" {
+			of = " by rule " + c.Rule
+		}
+		_, err := fmt.Fprintf(w, "nothing is known of %s%s: an event with it would be new\n", shown(list(terms), 200), of)
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	_, err := fmt.Fprintln(t, "TERMS\tRULE\tFIRST SEEN\tLAST SEEN\tNEW AGAIN AFTER\tCOUNT\tPARTITION")
+	for _, v := range views {
+		rule := v.Rule
+		if rule == "" {
+			rule = "(gone, state " + v.State + ")"
+		}
+		_, werr := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", shown(list(v.Terms), 200), rule, v.First, v.Last, or(v.New, "-"), grouped(v.Count), v.Partition)
+		err = errors.Join(err, werr)
+	}
+	return errors.Join(err, t.Flush())
+}

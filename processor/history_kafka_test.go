@@ -1,0 +1,10 @@
+//go:build kafka
+
+package processor
+
+import "testing"
+
+func TestKafkaRangeOfTime(t *testing.T)         { t.Parallel(); rangeOfTime(t, kafka(t)) }
+func TestKafkaRangeOfTransactions(t *testing.T) { t.Parallel(); rangeOfTransactions(t, kafka(t)) }
+func TestKafkaRangeWarmUp(t *testing.T)         { t.Parallel(); rangeWarmUp(t, kafka(t)) }
+func TestKafkaRangeAhead(t *testing.T)          { t.Parallel(); rangeAhead(t, kafka(t)) }

@@ -1,0 +1,148 @@
+package processor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/rules"
+	"firstseen/schemas"
+)
+
+// latecomer is a deployment whose rules change while it runs. Days are those of the records, also Kafka's.
+type latecomer struct {
+	*cluster
+	app string
+	in  *inside
+}
+
+// rules has the worker change to the built-in rules and these files.
+func (l *latecomer) rules(texts ...string) {
+	l.t.Helper()
+	dir := l.t.TempDir()
+	for n, text := range texts {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.yaml", n)), []byte(text), 0o600); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	set := mustLoad(l.t, rules.LoadOptions{Paths: []string{dir}, Set: noCap})
+	if err := l.in.SetRules(context.Background(), set); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// read sends a record of an address on a day and returns what comes of it, a line for each alert.
+func (l *latecomer) read(address string, day int, want ...string) {
+	l.t.Helper()
+	at := day0.AddDate(0, 0, day)
+	r := &kgo.Record{Topic: l.app + "-cloudtrail", Value: []byte(anonymous(address, at)), Timestamp: at}
+	if err := l.cl.ProduceSync(context.Background(), r).FirstErr(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.awaitDrained(l.app, 30*time.Second)
+	var got []string
+	for _, topic := range []string{".alerts", ".suppressed"} {
+		for _, r := range l.cluster.read(l.app + topic) {
+			var d document
+			if err := json.Unmarshal(r.Value, &d); err != nil {
+				l.t.Fatal(err)
+			}
+			if !d.Timestamp.Equal(at) || !slices.Contains(d.Firstseen.NewTerms.Values, address) {
+				continue
+			}
+			rule, _, _ := strings.Cut(d.Rule.ID, "-")
+			line := fmt.Sprintf("%s since day %v", rule, d.Firstseen.NewTerms.Start.Sub(day0).Hours()/24)
+			if !d.Firstseen.NewTerms.Complete {
+				line += ", incomplete"
+			}
+			if why := headerOf(r, "firstseen-suppressed"); why != "" {
+				line += ", suppressed: " + why
+			}
+			got = append(got, line)
+		}
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		l.t.Errorf("%s on day %d: %q, want %q", address, day, got, want)
+	}
+}
+
+// ruleAddedLater goes through the life of a rule: it comes, changes what it remembers, what it looks at and what it
+// says, goes, and comes back. The rule that was there from the beginning (aws-...) does not notice.
+func ruleAddedLater(t *testing.T, brokers string) {
+	c, app := newTestCluster(t, brokers), newApp()
+	c.createSources(app, 1, nil)
+	cfg := testConfig(brokers, app, "one", filepath.Join(t.TempDir(), "state"), mustLoad(t, rules.LoadOptions{Set: noCap}))
+	l := &latecomer{cluster: c, app: app, in: c.start(cfg)}
+	l.read("192.0.2.1", 0, "aws since day 0, incomplete")
+
+	l.rules(otherRule) // comes on day 0: what it finds is held back for one history
+	l.read("192.0.2.1", 1, "other since day 0, incomplete, suppressed: learning")
+	l.read("192.0.2.2", 6, "aws since day 0, incomplete", "other since day 0, incomplete, suppressed: learning")
+	l.read("192.0.2.3", 7, "aws since day 0", "other since day 0")
+
+	terms := strings.Replace(otherRule, "[source.address]", "[source.address, aws.cloudtrail.flattened.request_parameters.bucketName]", 1)
+	l.rules(terms) // remembers something else: its history begins anew, on day 7
+	l.read("192.0.2.3", 8, "other since day 7, incomplete, suppressed: learning")
+
+	l.rules(otherRule) // as before, on day 8: it has its terms, but has missed a day
+	l.read("192.0.2.3", 9)
+	l.read("192.0.2.4", 9, "aws since day 0", "other since day 8, incomplete")
+
+	l.rules(strings.Replace(otherRule, "severity: low", "severity: high", 1)) // says something else: nothing happens
+	l.read("192.0.2.5", 15, "aws since day 0", "other since day 8")
+
+	narrow := strings.Replace(otherRule, `query: '`, `query: 'event.action: "GetObject" and `, 1)
+	l.rules(narrow) // looks at other events than before, on day 15
+	l.read("192.0.2.6", 16, "aws since day 0", "other since day 15, incomplete")
+
+	l.rules() // goes
+	l.read("192.0.2.7", 17, "aws since day 0")
+	l.in.stop()
+	// Another comes at a restart.
+	third := strings.NewReplacer("id: other", "id: third", "name: Other", "name: Third").Replace(otherRule)
+	file := filepath.Join(t.TempDir(), "third.yaml")
+	if err := os.WriteFile(file, []byte(third), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Rules = mustLoad(t, rules.LoadOptions{Paths: []string{file}, Set: noCap})
+	l.in = c.start(cfg)
+	l.in.awaitReady(c)
+	l.read("192.0.2.1", 18, "aws since day 0", "third since day 17, incomplete, suppressed: learning")
+
+	l.bootstrap("third", "192.0.2.30", 10)
+	l.read("192.0.2.30", 15, "aws since day 0") // known, by a record that this deployment never read
+	l.read("192.0.2.31", 18, "aws since day 0", "third since day 10")
+}
+
+// bootstrap teaches a rule from files: an address on a day, and then every day until today.
+func (l *latecomer) bootstrap(rule, address string, day int) {
+	l.t.Helper()
+	off := mustLoad(l.t, rules.LoadOptions{Paths: []string{l.in.cfg.Rules.Rule(rule).File()}, NoBuiltin: true})
+	cfg := testConfig(l.brokers, l.app, "command", l.t.TempDir(), l.in.cfg.Rules)
+	done, err := Bootstrap(context.Background(), cfg, off, func(fn func(schemas.Message) error) error {
+		for d := day; d <= 17; d++ {
+			at := day0.AddDate(0, 0, d)
+			if err := fn(schemas.Message{Value: []byte(anonymous(address, at)), Timestamp: -1, Now: at.UnixMilli(), File: "old.json"}); err != nil {
+				return err
+			}
+			address = "192.0.2.32"
+		}
+		return nil
+	}, func(_ *schemas.Message, d schemas.DeadLetter) { l.t.Errorf("dead letter: %+v", d) })
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	want := BootstrappedRule{Rule: rule, Start: day0.AddDate(0, 0, day).UnixMilli(), Extended: true, Released: true}
+	if done.Matches != 8 || len(done.Rules) != 1 || done.Rules[0] != want {
+		l.t.Errorf("%+v, want %+v", done, want)
+	}
+}

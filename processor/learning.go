@@ -1,0 +1,191 @@
+package processor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"firstseen/rules"
+	"firstseen/rules/rulefile"
+	"firstseen/schemas/wire"
+)
+
+// Learning is what a deployment that begins, or gets another source topic, does about the records that are there
+// already. What is learned updates terms and makes no alert. It is decided once and noted in control; later workers do
+// what is noted there.
+type Learning struct {
+	Mode LearningMode
+	Time time.Time // of LearnSince and HoldUntil
+}
+
+// LearningMode is one of the constants below.
+type LearningMode uint8
+
+const (
+	// LearnNothing reads every source partition from its first offset, and all of it is live.
+	LearnNothing LearningMode = iota
+	// LearnHistory learns as much as the longest history of any rule, and an hour, going by Kafka timestamps.
+	LearnHistory
+	// LearnSince learns what has a later Kafka timestamp than a time.
+	LearnSince
+	// LearnEverything learns all that there is.
+	LearnEverything
+	// SkipEverything begins at the end of every partition and learns nothing.
+	SkipEverything
+	// HoldUntil begins at the end of every partition and suppresses what rules with terms find in events before a time.
+	HoldUntil
+)
+
+// round is one decision about learning: for all topics that were new to the deployment at the time. It is never changed.
+type round struct {
+	Since  int64                   `json:"since"`          // what has a later Kafka timestamp is read, Unix milliseconds; wire.NoTime: see topics
+	Hold   int64                   `json:"hold,omitempty"` // findings of events before it are suppressed, Unix milliseconds; 0: none are
+	Topics map[string]learnedTopic `json:"topics"`         // by name
+}
+
+// learnedTopic has offsets by partition. Records from From to before Live are learned.
+type learnedTopic struct {
+	ID    string  `json:"id"`
+	Start []int64 `json:"start"` // the first there was
+	From  []int64 `json:"from"`
+	Live  []int64 `json:"live"`
+}
+
+// lateness is how much further back history is read: the first events that are live may have happened so long ago.
+const lateness = time.Hour
+
+const prefixLearn = "learn/" // + number of the round; value: round
+
+// rounds returns the rounds of learning, the oldest first.
+func (c *control) rounds() ([]*round, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var keys []string
+	for k := range c.values {
+		if strings.HasPrefix(k, prefixLearn) {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	var all []*round
+	for _, k := range keys {
+		r := new(round)
+		if err := json.Unmarshal(c.values[k], r); err != nil {
+			return nil, fmt.Errorf("%w: record %q of %s: %w", ErrGuarantee, k, c.topic, err)
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// learn decides about source topics that are new to the deployment, given with their ids, and adds the note to writes.
+func (w *Worker) learn(ctx context.Context, adm *kadm.Client, topics map[string]string, writes map[string][]byte) error {
+	if len(topics) == 0 || w.cfg.Learning.Mode == LearnNothing {
+		return nil
+	}
+	before, err := w.control.rounds()
+	if err != nil {
+		return err
+	}
+	names := slices.Sorted(maps.Keys(topics))
+	now := time.Now()
+	r := &round{Since: wire.NoTime, Topics: map[string]learnedTopic{}}
+	from := adm.ListEndOffsets
+	switch l := w.cfg.Learning; l.Mode {
+	case LearnHistory:
+		r.Since = now.Add(-lateness).UnixMilli() - longestHistory(w.cfg.Rules)
+	case LearnSince:
+		r.Since = l.Time.UnixMilli()
+	case LearnEverything:
+		from = adm.ListStartOffsets
+	case HoldUntil:
+		r.Hold = l.Time.UnixMilli()
+	}
+	if r.Since != wire.NoTime {
+		from = func(ctx context.Context, names ...string) (kadm.ListedOffsets, error) {
+			return adm.ListOffsetsAfterMilli(ctx, r.Since, names...)
+		}
+	}
+	var starts, froms, ends kadm.ListedOffsets
+	for _, list := range []struct {
+		to *kadm.ListedOffsets
+		of func(context.Context, ...string) (kadm.ListedOffsets, error)
+	}{{&ends, adm.ListEndOffsets}, {&starts, adm.ListStartOffsets}, {&froms, from}} {
+		if *list.to, err = list.of(ctx, names...); err == nil {
+			err = list.to.Error()
+		}
+		if err != nil {
+			return fmt.Errorf("%w: read the offsets of %s: %w", ErrUnreachable, strings.Join(names, ", "), err)
+		}
+	}
+	records := int64(0)
+	for _, name := range names {
+		t := learnedTopic{ID: topics[name]}
+		for p := range int32(len(ends[name])) {
+			start, live := starts[name][p].Offset, ends[name][p].Offset
+			at := min(max(start, froms[name][p].Offset), live)
+			t.Start, t.From, t.Live = append(t.Start, start), append(t.From, at), append(t.Live, live)
+			records += live - at
+		}
+		r.Topics[name] = t
+	}
+	writes[fmt.Sprintf("%s%04d", prefixLearn, len(before))] = encodeNote(r)
+	w.cfg.Log.Info("learning before alerting: what is found in these records is held back", "records", records, "topics", names,
+		"since", timeOrNone(r.Since), "held_back_until", timeOrNone(max(r.Hold, wire.NoTime)))
+	return nil
+}
+
+func timeOrNone(ms int64) string {
+	if ms == wire.NoTime || ms == 0 {
+		return "-"
+	}
+	return time.UnixMilli(ms).UTC().Format(time.RFC3339)
+}
+
+// longestHistory of the rules that are on, in milliseconds.
+func longestHistory(set *rules.Set) (ms int64) {
+	for _, r := range set.Rules() {
+		if r.Mode() != rulefile.Off {
+			ms = max(ms, r.History())
+		}
+	}
+	return ms
+}
+
+// lesson is what a source partition has to learn before it is live.
+type lesson struct {
+	round *round
+	n     int   // of the round
+	live  int64 // records before it are learned
+	since int64 // what the history of the partition begins with at the latest, Unix milliseconds; wire.NoTime: its first record
+	ready bool  // all partitions of the round have been learned: it may go on behind live
+	cut   bool  // this transaction has met a record behind live, and left it
+	tail  time.Time
+}
+
+// lessonOf returns what a source partition has to learn, and where it begins; nil: all of it is live.
+func (l *lane) lessonOf(p *part) (*lesson, int64, error) {
+	rounds, err := l.w.control.rounds()
+	if err != nil {
+		return nil, 0, err
+	}
+	for i, r := range rounds {
+		t, ok := r.Topics[p.tp.topic]
+		n := int(p.tp.partition)
+		if !ok || t.ID != kadm.TopicID(p.inputID).String() || n >= len(t.Live) { // a partition that was added later is live
+			continue
+		}
+		s := &lesson{round: r, n: i, live: t.Live[n], since: wire.NoTime}
+		if t.From[n] > t.Start[n] {
+			s.since = r.Since // there was more, and all that is later has been read
+		}
+		return s, t.From[n], nil
+	}
+	return nil, 0, nil
+}
