@@ -43,6 +43,14 @@ func TestSameInstance(t *testing.T)      { t.Parallel(); sameInstance(t, embedde
 func TestStopInMidLoad(t *testing.T)     { t.Parallel(); stopInMidLoad(t, embedded(t)) }
 func TestHistoryStart(t *testing.T)      { t.Parallel(); historyStart(t, embedded(t)) }
 func TestRuleAddedLater(t *testing.T)    { t.Parallel(); ruleAddedLater(t, embedded(t)) }
+func TestLearningModes(t *testing.T)     { t.Parallel(); learningModes(t, embedded(t)) }
+func TestLearnedTail(t *testing.T)       { t.Parallel(); learnedTail(t, embedded(t)) }
+func TestLaterTopic(t *testing.T)        { t.Parallel(); laterTopic(t, embedded(t)) }
+
+func TestQuarantinedWhileLearning(t *testing.T) {
+	t.Parallel()
+	quarantinedWhileLearning(t, embedded(t))
+}
 
 // TestExactlyOnce kills workers until enough kills have met an open transaction. Nothing may be missing or doubled, for
 // subscribers or in the stores.

@@ -32,6 +32,9 @@ func TestKafkaSameInstance(t *testing.T)      { t.Parallel(); sameInstance(t, ka
 func TestKafkaStopInMidLoad(t *testing.T)     { t.Parallel(); stopInMidLoad(t, kafka(t)) }
 func TestKafkaHistoryStart(t *testing.T)      { t.Parallel(); historyStart(t, kafka(t)) }
 func TestKafkaRuleAddedLater(t *testing.T)    { t.Parallel(); ruleAddedLater(t, kafka(t)) }
+func TestKafkaLearningModes(t *testing.T)     { t.Parallel(); learningModes(t, kafka(t)) }
+func TestKafkaLearnedTail(t *testing.T)       { t.Parallel(); learnedTail(t, kafka(t)) }
+func TestKafkaLaterTopic(t *testing.T)        { t.Parallel(); laterTopic(t, kafka(t)) }
 
 // TestKafkaExactlyOnce is TestExactlyOnce where markers are late, transactions time out and logs are cleaned.
 func TestKafkaExactlyOnce(t *testing.T) {

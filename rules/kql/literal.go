@@ -171,7 +171,7 @@ func instant(s string) (int64, bool) {
 
 // address reads the address of an event. Text that cannot be one is turned away first: ParseAddr's errors allocate.
 func address(s string) (netip.Addr, bool) {
-	if len(s) < 2 || len(s) > 64 || strings.IndexByte(s, ':') < 0 && strings.Count(s, ".") != 3 {
+	if len(s) < 2 || len(s) > 64 || strings.IndexByte(s, ':') < 0 && strings.Count(s, ".") != 3 || strings.IndexByte(s, '/') >= 0 {
 		return netip.Addr{}, false
 	}
 	if c := s[0]; c != ':' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {

@@ -51,7 +51,7 @@ type alternatives struct {
 const (
 	maxSearches = 12  // for the first clauses, and conditions; more cost as much as to parse the record
 	maxWrong    = 100 // until the first clauses are chosen anew
-	maxChosen   = 10  // times
+	maxChosen   = 5   // times
 )
 
 func (a *alternatives) add(c condition) { a.list = append(a.list, c) }
