@@ -73,20 +73,16 @@ func TestExactlyOnceCatchesTheMutant(t *testing.T) {
 }
 
 // TestFirstDay: what was there before the first start is learned, makes no alert, and is known when the first live
-// record comes.
+// record comes. That the test sees a gate that is left out is shown on Apache Kafka.
 func TestFirstDay(t *testing.T) {
+	t.Parallel()
 	v, early := firstDay{seed: 1, history: 12_000, live: 3_000, pace: 8 * time.Second, set: noCap}.run(t, embedded(t))
 	if v != (verdict{}) || early > 0 {
 		t.Errorf("%s; %d alerts about what was learned", v, early)
 	}
 }
 
-// TestFirstDayCatchesTheMutant shows that the gate between partitions matters, and that the test sees it.
-func TestFirstDayCatchesTheMutant(t *testing.T) {
-	v, _ := firstDay{seed: 1, history: 12_000, live: 3_000, pace: 8 * time.Second, set: noCap, noGate: true}.run(t, embedded(t))
-	if v.wrong == 0 {
-		t.Error("live records that did not wait for the learned ones went unnoticed")
-	}
+func TestChangingRules(t *testing.T) {
+	t.Parallel()
+	changingRules(t, embedded(t), 8_000, 12*time.Second)
 }
-
-func TestChangingRules(t *testing.T) { changingRules(t, embedded(t), 8_000, 12*time.Second) }

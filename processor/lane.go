@@ -106,10 +106,7 @@ func (l *lane) run(ctx context.Context) error {
 		}
 		l.w.metrics.sessions.WithLabelValues(string(l.stage)).Inc()
 		l.log.Info("starting a new session", "because", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(200 * time.Millisecond): // a broker that refuses is not asked in a tight loop
-		}
+		l.pause(ctx) // a broker that refuses is not asked in a tight loop
 	}
 	return nil
 }
@@ -219,6 +216,8 @@ func (l *lane) turn(ctx context.Context) error {
 		l.log.Warn("a record could not be produced; the transaction is aborted and its input read again", "error", err)
 		if isRejection(err) {
 			l.bisect(err)
+		} else {
+			defer l.pause(ctx) // a broker that refuses is not asked in a tight loop
 		}
 		try = kgo.TryAbort
 	}

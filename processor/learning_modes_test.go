@@ -83,7 +83,7 @@ func (b *beginner) answers() (lines []string) {
 
 // learningModes: address 1 was seen 20 days ago, 2 five days ago, 3 an hour ago; then all come again, and 4.
 func learningModes(t *testing.T, brokers string) {
-	now, day := time.Now(), 24*time.Hour
+	now, day := time.Now(), 24*time.Hour // now is asked again by each, some seconds later
 	for _, test := range []struct {
 		name string
 		Learning
@@ -97,6 +97,7 @@ func learningModes(t *testing.T, brokers string) {
 		{"hold", Learning{Mode: HoldUntil, Time: now.Add(-10 * time.Minute)}, []string{"1 incomplete", "2 incomplete", "3 incomplete", "4 incomplete", "5 incomplete learning"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			b := newBeginner(t, brokers, 1)
 			b.cfg.Learning = test.Learning
 			b.send(b.record("cloudtrail", 0, "192.0.2.1", 20*day), b.record("cloudtrail", 0, "192.0.2.2", 5*day), b.record("cloudtrail", 0, "192.0.2.3", time.Hour))

@@ -215,3 +215,11 @@ func (w *Worker) newLane(s Stage, n int) *lane {
 	}
 	return l
 }
+
+// pause waits a moment, or until ctx ends.
+func (l *lane) pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(200 * time.Millisecond):
+	}
+}

@@ -51,7 +51,7 @@ func TestExceptAsAnOverride(t *testing.T) {
 	for _, o := range []LoadOptions{
 		{Set: []string{
 			rareSource + ".except=aws.cloudtrail.flattened.request_parameters.bucketName: public-*",
-			ipList + ".except=bucket: (public-site or \"other\")",
+			ipList + `.except="nothing" or bucket: (public-site or "other")`, // taken as it is: not YAML
 		}},
 		{Overrides: map[string]map[string]any{
 			rareSource: {"except": `source.address: "203.0.113.7"`},

@@ -104,7 +104,7 @@ func TestExplainAllowlist(t *testing.T) {
 		{accessFrom(`"-"`, "watched"), "no_source", ""},
 		{accessFrom(`"10.1.2.3"`, "watched"), "allowlist", "10.1.0.0/16"},
 		{accessFrom(`"10.2.2.3"`, "watched"), "allowlist", "10.0.0.0/8"},
-		{accessFrom(`"192.0.2.1"`, "watched"), "match", "192.0.2.0/24 expires=2026-01-01T00:00:00Z"},
+		{accessFrom(`"192.0.2.1"`, "watched"), "match", "expired [192.0.2.0/24 expires=2026-01-01T00:00:00Z]"},
 		{accessFrom(`"11.0.0.1"`, "watched"), "match", "Non-Approved IP access to S3 Bucket [watched]"},
 		{accessFrom(`"10.0.0.1/8"`, "watched"), "error", "host bits"},
 		{anonymous("anonymous", "203.0.113.7", ""), "dataset", ""},
@@ -113,7 +113,7 @@ func TestExplainAllowlist(t *testing.T) {
 			if x.Rule.ID() != ipList {
 				return
 			}
-			says := []string{x.Title, fmt.Sprint(x.Lookup.Inside), fmt.Sprint(x.Lookup.Expired), errors.Join(errors.New(""), x.Err).Error()}
+			says := []string{x.Title, fmt.Sprint(x.Lookup.Inside), fmt.Sprint("expired ", x.Lookup.Expired), errors.Join(errors.New(""), x.Err).Error()}
 			if x.Query != nil {
 				for _, d := range x.Query.Decisive() {
 					says = append(says, d.Query)

@@ -192,6 +192,33 @@ func TestIndexChangesNothing(t *testing.T) {
 	}
 }
 
+// Members of flattened objects are found in every spelling that the decoder understands.
+func TestFilterOfMembers(t *testing.T) {
+	const flat = "aws.cloudtrail.flattened.request_parameters."
+	for query, members := range map[string][]string{
+		flat + "item.serialNumber: *":        {`"item":{"serialNumber":1}`, `"item.serialNumber":1`, `"item":[{},{"serialNumber":1}]`, `"item":{"serial\u004eumber":1}`},
+		flat + "path: (*/secret or other/*)": {`"path":"/a/secret"`, `"path":"\/a\/secret"`, `"path":["x","other/x"]`},
+		flat + "x: true":                     {`"x":true`, `"x":"true"`},
+		flat + "size >= 3":                   {`"size":3`, `"size":4e2`},
+	} {
+		s, err := newSet([]*rulefile.Rule{{ID: "r", Dataset: "aws.cloudtrail", Mode: rulefile.Active, Query: query}}, nil, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		record := func(member string) string {
+			return `{"eventVersion":"1","eventName":"GetObject","eventSource":"s3.amazonaws.com","requestParameters":{` + member + `}}`
+		}
+		for _, member := range members {
+			if got := matchesOf(decoderOf(s), record(member), true, s.Match); len(got) != 1 {
+				t.Errorf("%s does not match %s", query, member)
+			}
+		}
+		if stats := decoderOf(s).Decode(schemas.Message{Value: []byte(record(`"a":"b"`)), Timestamp: testTime}, eventFunc(nil)); stats.Filtered != 1 {
+			t.Errorf("%s: any record is parsed: %+v", query, stats)
+		}
+	}
+}
+
 // FuzzFilter gives the decoder anything: what rules match is the same with and without the filter.
 func FuzzFilter(f *testing.F) {
 	var texts []*rulefile.Rule

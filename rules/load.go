@@ -19,7 +19,9 @@ import (
 	"firstseen/rules/rulefile"
 )
 
-// Schema is the JSON Schema of a rule file, for editors.
+//go:generate go test -run Page -update .
+
+// Schema is the JSON Schema of a rule file, for editors. The tables of docs/rules.md are made of it.
 //
 //go:embed schema.json
 var Schema []byte
@@ -93,17 +95,16 @@ func (l *loader) fail(err error) {
 	}
 }
 
-// presets adds the presets that are asked for, each once.
+// presets adds the presets that are asked for.
 func (l *loader) presets() {
-	for i, name := range l.options.Presets {
+	for _, name := range l.options.Presets {
 		file, text, ok := builtin.Preset(name)
-		switch {
-		case !ok:
+		if !ok {
 			known := builtin.Presets()
 			l.problems = append(l.problems, Warning{File: "preset " + name, Message: "there is no such preset, only " + strings.Join(known, ", "), Suggestion: rulefile.Nearest(name, known)})
-		case !slices.Contains(l.options.Presets[:i], name):
-			l.add("builtin/"+file, text)
+			continue
 		}
+		l.add("builtin/"+file, text)
 	}
 }
 

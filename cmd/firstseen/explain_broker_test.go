@@ -111,6 +111,8 @@ func TestExplainKafka(t *testing.T) {
 	unparsed := a.add("cloudtrail", `{"eventVersion":"1.10","eventName":"GetObject",}`)
 	deleted := a.add("cloudtrail", strings.Replace(anonymousRead("y", "203.0.113.7", "2026-01-14T00:00:00Z"), "GetObject", "DeleteObject", 1))
 	opens, joins := a.add("s3access", line("R1", "10:00")), a.add("s3access", line("R2", "10:10"))
+	nameless := strings.Replace(strings.ReplaceAll(line("-", "10:05"), "acme-logs", "acme-two"), "192.0.2.2", "10.0.0.1/8", 1)
+	pair := a.add("s3access", nameless+strings.Replace(nameless, "10.0.0.1/8", "192.0.2.2", 1))
 	late := a.add("s3access", line("R4", "09:10"))
 	refused := a.add("s3access", strings.Replace(line("R3", "10:20"), "192.0.2.2", "10.0.0.1/8", 1))
 	for _, c := range []struct {
@@ -144,6 +146,19 @@ func TestExplainKafka(t *testing.T) {
 	}
 	if v := a.settled(unparsed); v.Dead == nil || v.Store.Dead != "" || !strings.HasPrefix(v.Answer[0], "No alert: no rule can match the record, so workers do not parse it") {
 		t.Errorf("%s: %+v %+v", unparsed, v.Dead, v.Store)
+	}
+	// Of two records without an id of their own, each has what was written about it, and the window of its group alone.
+	if v := a.settled(pair, "--index=0"); v.Dead == nil || v.of(t, ipListRule).Decision != isDead {
+		t.Errorf("the first of %s: %+v %+v", pair, v.Dead, v.Rules)
+	}
+	if v := a.settled(pair, "--index=1"); v.Dead != nil || v.of(t, ipListRule).Decision != madeAlert {
+		t.Errorf("the second of %s: %+v %+v", pair, v.Dead, v.Rules)
+	}
+	window := a.settled(opens).of(t, ipListRule).Outcomes[0].ID
+	for _, f := range a.settled(joins).of(t, ipListRule).Outcomes[0].Alerts {
+		if f.ID != window {
+			t.Errorf("%s is in the window of alert %s, and %s is shown", joins, window, f.ID)
+		}
 	}
 	alerts := a.settled(again).of(t, newTermsRule).Outcomes[0]
 	if len(alerts.Alerts) != 1 || alerts.Alerts[0].ID != alerts.ID || alerts.Alerts[0].Previous != "2026-01-02T03:00:00.000Z" ||

@@ -16,7 +16,7 @@ import (
 
 // sides reads alerts from a text of words. w and d say whose it is: what would alert, what did; o, of an event outside the
 // range. Then the minute, the event, what it is about, and why it is suppressed if it is: w10:e1:a, do70:e2:a:shadow.
-// An alert about capital letters has a window of an hour.
+// An alert about capital letters has a window of an hour, or of two if there is an x in its event.
 func sides(text string) (would, did *alertSet) {
 	inside := func(a *replayAlert) bool { return a.outside }
 	would, did = newAlertSet(inside), newAlertSet(inside)
@@ -32,7 +32,7 @@ func sides(text string) (would, did *alertSet) {
 		}
 		fmt.Sscan(when, &a.at)
 		if part[2] < "a" {
-			a.Group, a.end = part[2], a.at+60
+			a.Group, a.end = part[2], a.at+60*int64(1+strings.Count(part[1], "x"))
 		} else {
 			a.Terms = []string{part[2]}
 		}
@@ -83,6 +83,7 @@ func TestCompareAlerts(t *testing.T) {
 		{"outside is no difference", "wo10:e1:a do20:e2:b", ""},
 		{"part of a window that began before the range", "do10:e1:A w50:e2:A", "1/0 same 0 e2A<e1A"},
 		{"part of a window that would have begun before the range", "wo10:e1:A d50:e2:A", "0/1 same 0 e1A>e2A"},
+		{"windows of another length explain nothing", "do10:e1x:A w50:e2:A", "1/0 same 0 +e2A"},
 		{"two of a group are not explained by that", "do10:e1:A w50:e2:A w120:e3:A", "2/0 same 0 +e2A +e3A"},
 		{"a term outside explains nothing", "do10:e1:a w50:e2:a", "1/0 same 0 +e2a"},
 		{"over the cap or not", "w10:e1:a:cap d10:e1:a w20:e2:b d20:e2:b:cap", "2/2 same 2"},

@@ -52,7 +52,7 @@ func (c *stateResetCmd) Run(a *app) error {
 		})
 	if errors.Is(err, context.DeadlineExceeded) {
 		return exitError{exitGuarantee, fmt.Errorf("the request is written, but not every partition has answered within %s (%d did): "+
-			"a partition answers when its owner runs and, after --use, when it has processed a record", c.Wait, answers)}
+			"a partition answers when its owner runs; see /readyz of the workers", c.Wait, answers)}
 	}
 	return err
 }

@@ -214,6 +214,7 @@ func TestAnAllowedSourceCostsNothing(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add("10.0.0.0/8 expires=2026-12-31 # office\n::1\nbad/line\n")
+	f.Add("10.0.0.0/8 owner=a expires=2026-12-31 #\n::1 owner= \n::1 owner==x#y")
 	f.Add("\ufeff::ffff:10.0.0.0/104\r\n0.0.0.0/0 expires=2026-12-31T00:00:00+02:00")
 	f.Fuzz(func(t *testing.T, text string) {
 		entries, errs := Parse("", text)

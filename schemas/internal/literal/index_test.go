@@ -14,6 +14,7 @@ func TestIndex(t *testing.T) {
 	m := NewMatcher("name", []Condition{
 		{Key: "name", Values: []string{"Get", "größe/x"}, Clauses: [][]string{{"Get", "größe/x"}, {"alpha", "beta"}}},
 		{Key: "name", Values: []string{"Put"}},
+		{Key: "name", Values: []string{"Del"}, Clauses: [][]string{{"Delete"}}},
 		{Key: "source", Values: []string{"s3"}, Clauses: [][]string{{"gamma"}}},
 		{Clauses: [][]string{{"delta"}}},
 	})
@@ -21,6 +22,8 @@ func TestIndex(t *testing.T) {
 		`{"name":"Get","x":"alpha"}`:                       true,
 		`{"name":"Get","x":"gamma"}`:                       false,
 		`{"name":"Put"}`:                                   true,
+		`{"name":"Del"}`:                                   false,
+		`{"name" : "List"}`:                                false,
 		`{"name":"Gets","x":"alpha"}`:                      false,
 		`{"name":"List","source":"s3","x":"gamma"}`:        true,
 		`{"name":"List","source":"s4","x":"gamma"}`:        false,
