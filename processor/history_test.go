@@ -208,6 +208,7 @@ func rangeOfTransactions(t *testing.T, brokers string) {
 	s.put(s.cl, 0, -15)
 	s.put(s.cl, 1, -10)
 	s.want("%/0:6,%/1:0", "latest", "1@-40 1@-35 1@-10")
+	s.want("%/0:6,%/1:6", "%/0:8,%/1:7", "1@-10")
 	end(kgo.TryCommit)
 	if got := s.values(r); got != "0@-60 0@-55 1@-40 1@-35" {
 		t.Errorf("the range did not stay what it was: %s", got)

@@ -126,11 +126,11 @@ func compare(finders [2]*finder, records [][]byte, all bool, best *[2]time.Durat
 	}
 }
 
-// 202 rules cost less than three times the two built-in ones, with every record parsed less than one and a half times. The
-// bounds leave room for a machine that is busy; without filter and index it would be 16 and 4 times.
+// 202 rules cost less than three times the two built-in ones on the generator's mix, with every record parsed less than one
+// and a half times. The bounds leave room for a machine that is busy; without filter and index it would be 10 and 4 times.
 func TestManyRulesCostLittle(t *testing.T) {
 	s := sets(t)
-	records := mix(t, s[1], 0.05)
+	records := mix(t, s[1], -1)
 	for _, test := range []struct {
 		all   bool
 		bound float64

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -37,6 +38,7 @@ type reloader struct {
 	paths  []string // rule files and directories
 	lists  []string // allowlists
 	failed string   // why the files as they are could not be loaded
+	warned []string // what was to be said about those that are
 }
 
 // read loads the rules of a configuration and notes which files to watch.
@@ -53,7 +55,13 @@ func (r *reloader) read(cfg *config.Config) (*rules.Set, error) {
 		return nil, err
 	}
 	for _, w := range warnings {
-		r.log.Warn("rules", "warning", w.String())
+		if !slices.Contains(r.warned, w.String()) {
+			r.log.Warn("rules", "warning", w.String())
+		}
+	}
+	r.warned = nil
+	for _, w := range warnings {
+		r.warned = append(r.warned, w.String())
 	}
 	return set, nil
 }
@@ -74,8 +82,8 @@ func (r *reloader) watch(ctx context.Context) {
 	defer signal.Stop(hangup)
 	tick := time.NewTicker(r.every)
 	defer tick.Stop()
-	loaded := r.stamp()
-	before := loaded
+	loaded := "" // what has changed since the start is not known
+	before := r.stamp()
 	for {
 		select {
 		case <-ctx.Done():
@@ -93,15 +101,18 @@ func (r *reloader) watch(ctx context.Context) {
 	}
 }
 
-// reload has the worker take the rules as they are on disk, all or nothing, and returns the stamp of what was read.
+// reload has the worker take the rules as they are on disk, all or nothing, and returns the stamp of what was read. The
+// stamp is older than what was read: what changes meanwhile is seen the next time.
 func (r *reloader) reload(ctx context.Context) (stamp string) {
-	stamp = r.stamp()
-	err := r.try(ctx)
+	var err error
+	for lists := []string{""}; err == nil && !slices.Equal(lists, r.lists); { // when other allowlists are named, they count too
+		lists, stamp = r.lists, r.stamp()
+		err = r.try(ctx)
+	}
 	switch {
 	case ctx.Err() != nil:
 	case err == nil:
 		r.failed = ""
-		stamp = r.stamp() // other files may count now
 	case err.Error() != r.failed:
 		r.failed = err.Error()
 		r.worker.RulesFailed(err)

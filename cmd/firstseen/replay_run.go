@@ -208,7 +208,7 @@ func (r *replay) readAlertTopics() error {
 	}
 	strange := 0
 	err = topics.Each(r.app.ctx, func(rec *kgo.Record) error {
-		a, err := readAlert(rec.Value, func(name string) string {
+		a, bad := readAlert(rec.Value, func(name string) string {
 			for _, h := range rec.Headers {
 				if h.Key == name {
 					return string(h.Value)
@@ -216,11 +216,11 @@ func (r *replay) readAlertTopics() error {
 			}
 			return ""
 		})
-		if err != nil {
+		if bad == nil {
+			r.add(r.did, a)
+		} else {
 			strange++
-			return nil
 		}
-		r.add(r.did, a)
 		return nil
 	})
 	if err != nil {

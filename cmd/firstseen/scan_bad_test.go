@@ -58,7 +58,7 @@ func TestScanBadInput(t *testing.T) {
 	forged := accessLine("192.0.2.4", "31/Jan/2026:10:00:00 +0000", `x" 200 - "`)
 	const notification = `{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"eu-central-1","eventTime":"2026-01-31T10:00:00Z",` +
 		`"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"acme-logs"},"object":{"key":"k"}}}]}` + "\n"
-	lookalike := strings.Replace(notification, `"key":"k"`, `"key":"s3.amazonaws.com AWSAccount anonymous GetObject"`, 1)
+	lookalike := strings.Replace(notification, `"key":"k"`, `"key":"s3.amazonaws.com AWSAccount anonymous","eventSource":"s3.amazonaws.com","eventName":"GetObject"`, 1)
 	for _, test := range []struct {
 		name, file string
 		alerts     string   // addresses
