@@ -133,6 +133,7 @@ func TestProblemsHaveAPlaceAndASuggestion(t *testing.T) {
 		{"tls: on\n", "f.yml:2:6: tls: must have keys below it"},
 		{"learning: {for: 7}\n", `f.yml:2:11: learning: for: "7" is not a duration such as 7d`},
 		{"learning: {from: yesterday}\n", `f.yml:2:11: learning: from: "yesterday" is none of: earliest, latest, a time such as`},
+		{"learning: {from: 2999-01-01T00:00:00Z}\n", "learning: from: 2999-01-01T00:00:00Z is in the future"},
 		{"learning: {since: 7d}\n", `f.yml:2:11: learning: "since 7d" is not one of history, none, {from: ...}, {for: ...}`},
 		{"learning: [7d]\n", "f.yml:2:11: learning: must be history, none, {from: ...} or {for: ...}"},
 		{"learning: histroy\n", `(did you mean "history"?)`},

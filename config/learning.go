@@ -55,6 +55,9 @@ func (l Learning) Decide(now time.Time) (word string, at time.Time, err error) {
 		if at, err = time.Parse(time.RFC3339, arg); err != nil {
 			return "", at, fmt.Errorf("from: %q is none of: earliest, latest, a time such as 2026-01-31T10:00:00Z, a duration before now such as 30d", arg)
 		}
+		if at.After(now) {
+			return "", at, fmt.Errorf("from: %s is in the future; latest begins at the end of every partition", arg)
+		}
 		return "since", at, nil
 	}
 	return "", at, unknown(fmt.Sprintf("%q is not one of history, none, {from: ...}, {for: ...}", string(l)), word, []string{"history", "none", "from", "for"})

@@ -159,7 +159,7 @@ func (w *Worker) release(ctx context.Context, set *rules.Set, b *Bootstrapped) e
 			if began == wire.NoTime && len(rounds) > 0 {
 				began = rounds[0].Since // nothing has been read yet, but will be from there on
 			}
-			done := BootstrappedRule{Rule: r.ID(), Start: began, Released: n.Hold != 0}
+			done := BootstrappedRule{Rule: r.ID(), Start: began, Released: n.Hold != 0 && b.First != wire.NoTime}
 			if b.First != wire.NoTime && began != wire.NoTime && b.Last >= began-joint {
 				done.Extended, done.Start = b.First < began, min(b.First, began)
 			}

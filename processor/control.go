@@ -1,12 +1,14 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,6 +54,9 @@ type presence struct {
 	Ruleset string   `json:"ruleset"`
 	Sources []string `json:"sources"`
 	Stages  []Stage  `json:"stages"`
+
+	instance string
+	at       int64 // offset in control
 }
 
 func sourceKey(prefix, topic string, partition int32) string {
@@ -259,17 +264,18 @@ func (c *control) rulesets() (hashes [][]byte) {
 	return hashes
 }
 
-// presences returns what every instance has noted of itself.
-func (c *control) presences() map[string]presence {
+// presences returns what every instance has noted of itself, the latest last.
+func (c *control) presences() (all []presence) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all := map[string]presence{}
 	for k, v := range c.values {
 		var p presence
 		if name, ok := strings.CutPrefix(k, prefixWorker); ok && json.Unmarshal(v, &p) == nil {
-			all[name] = p
+			p.instance, p.at = name, c.offsets[k]
+			all = append(all, p)
 		}
 	}
+	slices.SortFunc(all, func(a, b presence) int { return cmp.Compare(a.at, b.at) })
 	return all
 }
 

@@ -46,6 +46,10 @@ func TestRuleAddedLater(t *testing.T)    { t.Parallel(); ruleAddedLater(t, embed
 func TestLearningModes(t *testing.T)     { t.Parallel(); learningModes(t, embedded(t)) }
 func TestLearnedTail(t *testing.T)       { t.Parallel(); learnedTail(t, embedded(t)) }
 func TestLaterTopic(t *testing.T)        { t.Parallel(); laterTopic(t, embedded(t)) }
+func TestFoundedAndKilled(t *testing.T)  { t.Parallel(); foundedAndKilled(t, embedded(t)) }
+func TestRulesInForce(t *testing.T)      { t.Parallel(); rulesInForce(t, embedded(t)) }
+
+func TestLearnedBesideOthers(t *testing.T) { t.Parallel(); learnedBesideOthers(t, embedded(t)) }
 
 func TestQuarantinedWhileLearning(t *testing.T) {
 	t.Parallel()

@@ -39,25 +39,12 @@ func (o ordeal) run(t *testing.T, brokers string) (verdict, int) {
 	inputs, model := load(t, app, o.seed, o.records, 6)
 	produced := make(chan error, 1)
 	go func() { produced <- produce(c.cl, inputs, o.pace) }()
-	hits, kills, done := 0, 0, false
-	rnd := rand.New(rand.NewPCG(o.seed, 2))
-	for !done {
-		select {
-		case err := <-produced:
-			if err != nil {
-				t.Fatal(err)
-			}
-			done = true
-		case <-time.After(time.Duration(300+rnd.IntN(400)) * time.Millisecond):
-			w := workers[rnd.IntN(len(workers))]
-			w.kill()
-			kills++
-			if c.open(w) {
-				hits++
-			}
-			w.start(t)
+	hits := 0
+	kills := c.kill(workers, produced, rand.New(rand.NewPCG(o.seed, 2)), 300*time.Millisecond, 400*time.Millisecond, func(w *worker) {
+		if c.open(w) {
+			hits++
 		}
-	}
+	})
 	c.awaitDrained(app, 90*time.Second)
 	for _, w := range workers {
 		w.stop(t)
@@ -66,6 +53,27 @@ func (o ordeal) run(t *testing.T, brokers string) (verdict, int) {
 	t.Logf("seed %d: %d records, %d kills, %d of them with an open transaction; of %d alerts, %d terms and %d windows: %s",
 		o.seed, o.records, kills, hits, len(model.Alerts), len(model.Terms), len(model.Windows), v)
 	return v, hits
+}
+
+// kill kills one worker after the other and starts it again, until until delivers, and returns how many it has killed.
+// each is called while the worker is dead. Between two kills the workers have least and up to more.
+func (c *cluster) kill(workers []*worker, until <-chan error, rnd *rand.Rand, least, more time.Duration, each func(*worker)) (kills int) {
+	c.t.Helper()
+	for {
+		select {
+		case err := <-until:
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			return kills
+		case <-time.After(least + time.Duration(rnd.Int64N(int64(more)))):
+			w := workers[rnd.IntN(len(workers))]
+			w.kill()
+			kills++
+			each(w)
+			w.start(c.t)
+		}
+	}
 }
 
 // produce writes the records evenly over the pace.

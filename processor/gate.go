@@ -66,22 +66,7 @@ func (l *lane) learned(ctx context.Context, r *round) bool {
 		l.log.Warn("ask what has been learned", "error", err)
 		return false
 	}
-	missing := 0
-	for topic, t := range r.Topics {
-		if l.w.topicIDs[topic] != t.ID {
-			continue // no source any more
-		}
-		for p, live := range t.Live {
-			tp := topicPartition{topic, int32(p)}
-			if o, ok := offsets.Lookup(topic, tp.partition); ok && o.Err == nil && o.At >= live {
-				continue
-			}
-			if l.w.control.get(sourceKey(prefixQuarantine, topic, tp.partition)) == nil {
-				missing++
-			}
-		}
-	}
-	if missing > 0 {
+	if missing := l.unlearned(r, offsets); missing > 0 {
 		l.w.health.note(noteLearning, fmt.Sprintf("learning: %d source partitions have not been read up to where alerting begins; the others wait for them", missing))
 		return false
 	}
@@ -92,6 +77,26 @@ func (l *lane) learned(ctx context.Context, r *round) bool {
 	}
 	l.w.health.note(noteLearning, "")
 	return true
+}
+
+// unlearned counts the partitions of a round that have not been learned yet. While other workers commit, some offsets are
+// always pending, so what was found once is kept.
+func (l *lane) unlearned(r *round, offsets kadm.OffsetResponses) (n int) {
+	for topic, t := range r.Topics {
+		if l.w.topicIDs[topic] != t.ID {
+			continue // no source any more
+		}
+		for p, live := range t.Live {
+			tp := topicPartition{topic, int32(p)}
+			if o, ok := offsets.Lookup(topic, tp.partition); ok && o.Err == nil && o.At >= live {
+				l.past[tp] = true
+			}
+			if !l.past[tp] && l.w.control.get(sourceKey(prefixQuarantine, topic, tp.partition)) == nil {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // noteQuarantine notes in control which partitions are not read, as the others would wait for them at the gate, and
@@ -151,6 +156,7 @@ func (p *part) hold(offset int64) bool {
 		return false
 	}
 	s.cut = true
+	p.next = max(p.next, s.live) // a partition is read in order: what is left before live are markers
 	return true
 }
 

@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -40,6 +41,9 @@ type Range struct {
 func OpenRange(ctx context.Context, cfg Config, from, to Point) (*Range, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if !from.at.IsZero() && !to.at.IsZero() && to.at.Before(from.at) {
+		return nil, fmt.Errorf("the range ends at %s, before it begins at %s", to.at.UTC().Format(time.RFC3339), from.at.UTC().Format(time.RFC3339))
 	}
 	r := &Range{cfg: cfg, from: from}
 	err := r.ask(ctx, func(l *lister) error {

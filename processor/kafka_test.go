@@ -35,6 +35,10 @@ func TestKafkaRuleAddedLater(t *testing.T)    { t.Parallel(); ruleAddedLater(t, 
 func TestKafkaLearningModes(t *testing.T)     { t.Parallel(); learningModes(t, kafka(t)) }
 func TestKafkaLearnedTail(t *testing.T)       { t.Parallel(); learnedTail(t, kafka(t)) }
 func TestKafkaLaterTopic(t *testing.T)        { t.Parallel(); laterTopic(t, kafka(t)) }
+func TestKafkaFoundedAndKilled(t *testing.T)  { t.Parallel(); foundedAndKilled(t, kafka(t)) }
+func TestKafkaRulesInForce(t *testing.T)      { t.Parallel(); rulesInForce(t, kafka(t)) }
+
+func TestKafkaLearnedBesideOthers(t *testing.T) { t.Parallel(); learnedBesideOthers(t, kafka(t)) }
 
 // TestKafkaExactlyOnce is TestExactlyOnce where markers are late, transactions time out and logs are cleaned.
 func TestKafkaExactlyOnce(t *testing.T) {

@@ -34,11 +34,12 @@ type lane struct {
 	lastCommit time.Time
 	lastPurge  time.Time
 	refused    refusal
-	touched    []*part      // with records in this transaction
-	idle       bool         // the last turn had no records
-	asked      time.Time    // whether the gate is open
-	taught     map[int]bool // for these rounds of learning it is
-	stopping   bool         // this transaction is the last
+	touched    []*part                 // with records in this transaction
+	idle       bool                    // the last turn had no records that are to be learned
+	asked      time.Time               // whether the gate is open
+	taught     map[int]bool            // for these rounds of learning it is
+	past       map[topicPartition]bool // source partitions that were found to be learned
+	stopping   bool                    // this transaction is the last
 
 	mu    sync.Mutex
 	parts map[topicPartition]*part // partitions taken over and not revoked since
@@ -200,10 +201,10 @@ func (l *lane) turn(ctx context.Context) error {
 	l.out.reset(end)
 	try := kgo.TryCommit
 	l.gate(end)
+	l.idle = true
 	if err := l.fill(ctx); err != nil {
 		return err
 	}
-	l.idle = l.out.messages == 0
 	l.stopping = ctx.Err() != nil
 	if err := l.produce(); err != nil {
 		return err
@@ -379,6 +380,7 @@ func (l *lane) records(tp topicPartition, fp kgo.FetchPartition) error {
 		if p.hold(r.Offset) {
 			return nil
 		}
+		l.idle = l.idle && (p.lesson == nil || r.Offset >= p.lesson.live)
 		p.next = r.Offset + 1
 		l.out.messages++
 		l.out.last = refusal{tp: tp, offset: r.Offset}

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/rules"
@@ -145,4 +147,67 @@ func (l *latecomer) bootstrap(rule, address string, day int) {
 	if done.Matches != 8 || len(done.Rules) != 1 || done.Rules[0] != want {
 		l.t.Errorf("%+v, want %+v", done, want)
 	}
+}
+
+// rulesInForce: a rule goes and comes back while instances come and go. What has been in force since an instance was last
+// there counts, and for a new one what the last of them ran, not what any ever has. When the rule is back, all that was
+// read before has been deleted.
+func rulesInForce(t *testing.T, brokers string) {
+	b := newBeginner(t, brokers, 1)
+	file := filepath.Join(t.TempDir(), "other.yaml")
+	if err := os.WriteFile(file, []byte(otherRule), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	without, with := b.cfg.Rules, mustLoad(t, rules.LoadOptions{Paths: []string{file}, Set: noCap})
+	state := with.Rule("other").State()
+	key := prefixRule + hex.EncodeToString(state[:])
+	run := func(instance string, set *rules.Set) *inside {
+		cfg := b.cfg
+		cfg.Instance, cfg.Rules, cfg.StateDir = instance, set, filepath.Join(t.TempDir(), "state")
+		in := b.start(cfg)
+		in.awaitReady(b.cluster)
+		return in
+	}
+	b.send(b.record("cloudtrail", 0, "192.0.2.1", time.Hour))
+	in := run("one", with)
+	b.awaitDrained(b.app, 30*time.Second)
+	in.stop()
+	run("two", with).stop()
+	if v := b.note(key); v != nil {
+		t.Errorf("the rule was there from the beginning, but is noted: %s", v)
+	}
+	run("three", without).stop()
+	ends := kadm.Offsets{}
+	ends.Add(kadm.Offset{Topic: b.app + "-cloudtrail", At: 1})
+	if _, err := b.adm.DeleteRecords(context.Background(), ends); err != nil {
+		t.Fatal(err)
+	}
+	run("one", with).stop()
+	var n ruleNote
+	back := b.note(key)
+	if err := json.Unmarshal(back, &n); err != nil || n.Start < b.now.Add(-time.Hour).Truncate(time.Second).UnixMilli() {
+		t.Errorf("%v: the note %+v does not say that the rule's history begins behind what was read without it", err, n)
+	}
+	in = run("four", with)
+	if v := b.note(key); string(v) != string(back) {
+		t.Errorf("the rule has been there since %s, but that has become %s", back, v)
+	}
+	// A bootstrap that has read nothing releases nothing.
+	if err := os.WriteFile(file, []byte(strings.NewReplacer("id: other", "id: third", "name: Other", "name: Third").Replace(otherRule)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	third := mustLoad(t, rules.LoadOptions{Paths: []string{file}, Set: noCap})
+	if err := in.SetRules(context.Background(), third); err != nil {
+		t.Fatal(err)
+	}
+	only := mustLoad(t, rules.LoadOptions{Paths: []string{file}, NoBuiltin: true})
+	done, err := Bootstrap(context.Background(), testConfig(brokers, b.app, "command", t.TempDir(), third), only,
+		func(func(schemas.Message) error) error { return nil }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(done.Rules) != 1 || done.Rules[0].Released {
+		t.Errorf("a bootstrap of nothing: %+v", done)
+	}
+	in.stop()
 }

@@ -132,6 +132,9 @@ func (w *Worker) learn(ctx context.Context, adm *kadm.Client, topics map[string]
 			at := min(max(start, froms[name][p].Offset), live)
 			t.Start, t.From, t.Live = append(t.Start, start), append(t.From, at), append(t.Live, live)
 			records += live - at
+			if key := sourceKey(prefixQuarantine, name, p); w.control.get(key) != nil {
+				writes[key] = nil // it is about another topic of this name; the gate would not wait for the partition
+			}
 		}
 		r.Topics[name] = t
 	}

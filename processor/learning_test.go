@@ -116,25 +116,12 @@ func (d firstDay) run(t *testing.T, brokers string) (v verdict, early int) {
 	})
 	produced := make(chan error, 1)
 	go func() { produced <- produce(c.cl, live, d.pace) }()
-	rnd := rand.New(rand.NewPCG(d.seed, 4))
-	kills, learning, done := 0, 0, false
-	for !done {
-		select {
-		case err := <-produced:
-			if err != nil {
-				t.Fatal(err)
-			}
-			done = true
-		case <-time.After(time.Duration(300+rnd.IntN(600)) * time.Millisecond):
-			w := workers[rnd.IntN(len(workers))]
-			if !c.learned(app) {
-				learning++
-			}
-			w.kill()
-			kills++
-			w.start(t)
+	learning := 0
+	kills := c.kill(workers, produced, rand.New(rand.NewPCG(d.seed, 4)), 300*time.Millisecond, 600*time.Millisecond, func(*worker) {
+		if !c.learned(app) {
+			learning++
 		}
-	}
+	})
 	c.awaitDrained(app, 2*time.Minute)
 	for _, w := range workers {
 		w.stop(t)

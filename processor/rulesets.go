@@ -46,7 +46,7 @@ func (w *Worker) SetRules(ctx context.Context, set *rules.Set) error {
 	defer w.changing.Unlock()
 	if set.Hash() == w.rules.Load().Hash() {
 		w.health.note(noteRules, "")
-		return nil
+		return w.announce(ctx) // the last change may not have got there
 	}
 	cl, err := kgo.NewClient(w.cfg.client()...)
 	if err != nil {
@@ -91,13 +91,17 @@ func (w *Worker) publish(ctx context.Context, adm *kadm.Client, set *rules.Set, 
 	before, all := w.texts.current(w.cfg.Instance), w.texts.all()
 	now := wire.NoTime
 	for _, r := range set.Rules() {
-		if !taught(r) || slices.ContainsFunc(before, func(p *rules.Published) bool { return p.Recorded(r) }) {
+		gap := slices.ContainsFunc(before, func(p *rules.Published) bool { return !p.Recorded(r) })
+		if !taught(r) || len(before) > 0 && !gap {
 			continue
 		}
 		if now == wire.NoTime {
 			var err error
 			if now, err = latest(ctx, adm, w.cfg.sourceTopics()); err != nil {
 				return err
+			}
+			if h, _, _ := w.control.histories(-1); now <= 0 && h.start != wire.NoTime { // all that was read has been deleted
+				now = time.Now().UnixMilli()
 			}
 		}
 		state := r.State()
@@ -248,21 +252,23 @@ func (t *texts) all() (sets []*rules.Published) {
 	return sets
 }
 
-// current returns the rulesets in force before an instance starts or changes its own: its last one; for a new instance,
-// which takes partitions over from others, those of the others.
+// current returns the rulesets in force before an instance starts or changes its own: its last one, and those that others
+// have taken up since, as they may have read what it reads now; for a new instance the one taken up last. Before anybody
+// has said what it runs, the deployment has just been founded, with the rulesets that there are.
 func (t *texts) current(instance string) (sets []*rules.Published) {
-	for name, p := range t.control.presences() {
-		hash, err := hex.DecodeString(p.Ruleset)
-		if err != nil || len(hash) == 0 {
-			continue
-		}
-		set, err := t.get(hash)
-		switch {
-		case err != nil:
-		case name == instance:
-			return []*rules.Published{set}
-		default:
-			sets = append(sets, set)
+	all := slices.DeleteFunc(t.control.presences(), func(p presence) bool { return !slices.Contains(p.Stages, StageIngest) })
+	if len(all) == 0 {
+		return t.all()
+	}
+	from := slices.IndexFunc(all, func(p presence) bool { return p.instance == instance })
+	if from < 0 {
+		from = len(all) - 1
+	}
+	for _, p := range all[from:] {
+		if hash, err := hex.DecodeString(p.Ruleset); err == nil && len(hash) > 0 {
+			if set, err := t.get(hash); err == nil {
+				sets = append(sets, set)
+			}
 		}
 	}
 	return sets

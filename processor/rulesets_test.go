@@ -32,22 +32,7 @@ func changingRules(t *testing.T, brokers string, records int, pace time.Duration
 	inputs, model := load(t, app, 5, records, 6)
 	produced := make(chan error, 1)
 	go func() { produced <- produce(c.cl, inputs, pace) }()
-	rnd := rand.New(rand.NewPCG(5, 5))
-	kills, done := 0, false
-	for !done {
-		select {
-		case err := <-produced:
-			if err != nil {
-				t.Fatal(err)
-			}
-			done = true
-		case <-time.After(time.Duration(1500+rnd.IntN(1500)) * time.Millisecond):
-			w := workers[rnd.IntN(len(workers))]
-			w.kill()
-			kills++
-			w.start(t)
-		}
-	}
+	kills := c.kill(workers, produced, rand.New(rand.NewPCG(5, 5)), 1500*time.Millisecond, 1500*time.Millisecond, func(*worker) {})
 	c.awaitDrained(app, 90*time.Second)
 	for _, w := range workers {
 		w.stop(t)

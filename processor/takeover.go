@@ -12,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/schemas/wire"
 )
 
 // takeOver opens the partitions that the group has just assigned, and says where to read on. The client calls it after
@@ -32,6 +34,7 @@ func (l *lane) takeOver(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		return nil, err
 	}
 	pause, resume := map[string][]int32{}, map[string][]int32{}
+	cl := l.sess.Client()
 	l.mu.Lock()
 	for tp, p := range opened {
 		p.base = p.next
@@ -55,10 +58,10 @@ func (l *lane) takeOver(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		l.w.health.quarantine(l.name, tp, err)
 		l.log.Error("partition in quarantine: it waits, the others go on", "stage", l.stage, "partition", tp.String(), "error", err)
 	}
-	l.mu.Unlock()
-	cl := l.sess.Client()
+	// Before the lane sees them: it may open the gate for one at once, and what is paused after that would stay so.
 	cl.ResumeFetchPartitions(resume)
 	cl.PauseFetchPartitions(pause)
+	l.mu.Unlock()
 	l.w.health.joined(l.name)
 	l.log.Info("took over partitions", "opened", len(opened), "quarantined", len(failed), "took", time.Since(began).Round(time.Millisecond))
 	return offsets, nil
@@ -234,6 +237,9 @@ func (l *lane) openSource(p *part) (err error) {
 			"run: firstseen state reset --stage ingest --topic %s --partition %d --use noted", l.w.cfg.group(l.stage), p.tp, noted, p.tp.topic, p.tp.partition)
 	case p.committed < 0:
 		p.next = max(p.start, from) // an explicit offset: an abort must be able to go back to it
+		if p.next > from && p.lesson != nil {
+			p.lesson.since = wire.NoTime // what was to be learned has been deleted meanwhile
+		}
 	case p.committed > p.end:
 		return fmt.Errorf("the group is at offset %d of %s, but the topic ends at %d: it lost records; to go on at its beginning, run: firstseen state reset --stage ingest --topic %s --partition %d --use earliest",
 			p.committed, p.tp, p.end, p.tp.topic, p.tp.partition)

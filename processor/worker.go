@@ -204,7 +204,7 @@ func (w *Worker) dropOldRanges() {
 
 func (w *Worker) newLane(s Stage, n int) *lane {
 	name := w.cfg.laneName(s, n)
-	l := &lane{w: w, stage: s, name: name, log: w.cfg.Log.With(slog.String("lane", name)), slice: maxSlice, limit: w.cfg.Commit.Messages, bad: map[topicPartition]fault{}, taught: map[int]bool{}}
+	l := &lane{w: w, stage: s, name: name, log: w.cfg.Log.With(slog.String("lane", name)), slice: maxSlice, limit: w.cfg.Commit.Messages, bad: map[topicPartition]fault{}, taught: map[int]bool{}, past: map[topicPartition]bool{}}
 	switch s {
 	case StageIngest:
 		l.step = newIngestStep(l)

@@ -8,6 +8,7 @@ package rules
 import (
 	_ "embed"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -113,7 +114,7 @@ func (l *loader) path(p string) {
 	info, err := os.Stat(p)
 	switch {
 	case err != nil:
-		l.fail(err)
+		l.fail(fmt.Errorf("rules: %w; paths are relative to the working directory", err))
 	case info.IsDir():
 		before := len(l.files)
 		l.walk(os.DirFS(p), ".", func(name string) string { return filepath.Join(p, filepath.FromSlash(name)) })

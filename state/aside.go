@@ -22,7 +22,12 @@ func (s *Store) MoveAside(stage Stage, partition int32, now time.Time) (string, 
 	dir := s.fs.PathJoin(s.dir, "aside", asideName(fmt.Sprintf("%s-%d", stage, partition), now))
 	// The copy is complete and synced before the range goes: a crash in between leaves both, and it is done again.
 	err := s.guard(func() error {
-		return s.db.Checkpoint(s.fs.PathJoin(dir, "store"), pebble.WithFlushedWAL(), pebble.WithRestrictToSpans(
+		// Pebble copies its table of contents up to what it has written of it, which is nothing if it has found no log
+		// at its start, as after a crash during the last one. A flush writes.
+		if err := s.db.Flush(); err != nil {
+			return err
+		}
+		return s.db.Checkpoint(s.fs.PathJoin(dir, "store"), pebble.WithRestrictToSpans(
 			[]pebble.CheckpointSpan{{Start: formatKey, End: successor(formatKey)}, {Start: r.key(), End: successor(r.prefix[:])}}))
 	})
 	if err != nil {

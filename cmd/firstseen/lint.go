@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"firstseen/config"
 	"firstseen/rules"
@@ -12,6 +13,7 @@ import (
 type lintCmd struct {
 	Config []string `short:"c" sep:"none" placeholder:"FILE" help:"A configuration file, which is checked with its rules and what it changes about them. May be given several times."`
 	Preset []string `sep:"none" placeholder:"NAME" help:"A built-in rule that is off unless named. May be given several times."`
+	ASN    string   `name:"asn" type:"existingfile" placeholder:"FILE" help:"MMDB file of networks and who announces them, for rules that use source.as.*"`
 	Paths  []string `arg:"" optional:"" name:"path" help:"Rule files and directories of them. Default, without a configuration: the built-in rules."`
 }
 
@@ -32,7 +34,10 @@ func (c *lintCmd) Run(a *app) error {
 	}
 	named := len(c.Paths)+len(c.Preset) > 0
 	if named || len(c.Config) == 0 {
-		n += l.rules(rules.LoadOptions{Paths: c.Paths, Presets: c.Preset, NoBuiltin: named})
+		checked := l.rules(rules.LoadOptions{Paths: c.Paths, Presets: c.Preset, ASN: c.ASN, NoBuiltin: named})
+		if n += checked; checked == 0 && l.errors == 0 { // a folder that was mistyped must not look checked
+			l.fail(fmt.Errorf("no rule file among %s", strings.Join(c.Paths, ", ")))
+		}
 	}
 	if l.errors > 0 {
 		fmt.Fprintf(a.stderr, "%s\n", plural(int64(l.errors), "error"))

@@ -46,6 +46,9 @@ type commands struct {
 	Tail      tailCmd      `cmd:"" help:"Print alerts as they are committed."`
 	Gen       genCmd       `cmd:"" help:"Write realistic CloudTrail records and S3 access log lines to a file or a topic."`
 	State     stateCmd     `cmd:"" help:"Look at a state directory, or reset what a deployment remembers."`
+	Doctor    doctorCmd    `cmd:"" help:"Look at a deployment from outside: brokers, topics, permissions, lag, transactions, learning, disk, clock."`
+	DLQ       dlqCmd       `cmd:"" name:"dlq" help:"List dead letters, or write them back to be processed again."`
+	Leave     leaveCmd     `cmd:"" help:"Take a worker that will not come back out of the groups, so that its partitions move at once."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 

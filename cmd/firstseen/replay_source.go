@@ -38,8 +38,10 @@ func (r *replay) openRange() (*replayRange, error) {
 	if err != nil {
 		return nil, usage(fmt.Errorf("--to: %w", err))
 	}
-	warm := r.memory()
-	if r.Warm != "" {
+	var warm time.Duration
+	if r.Warm == "" {
+		warm = r.memory()
+	} else {
 		d, err := config.ParseDuration(r.Warm)
 		if err != nil && r.Warm != "0" {
 			return nil, usage(fmt.Errorf("--warm: %w", err))

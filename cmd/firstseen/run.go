@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -107,6 +109,9 @@ func (c *runCmd) Run(a *app) error {
 	if c.Dev {
 		broker, err := startDevBroker(c.DevPort, c.DevData, cfg, log)
 		if err != nil {
+			if errors.Is(err, syscall.EADDRINUSE) {
+				err = fmt.Errorf("%w: choose another port with --dev-port", err)
+			}
 			return exitError{exitGuarantee, err}
 		}
 		defer func() {
@@ -114,7 +119,7 @@ func (c *runCmd) Run(a *app) error {
 				log.Error("embedded broker", "error", err)
 			}
 		}()
-		fmt.Fprintf(a.stderr, "%s\nIt listens on %s. Write logs to the topics %s, or: firstseen gen --brokers %[2]s\nRead alerts from %[4]s.alerts, or: firstseen tail --set brokers=%[2]s\n",
+		fmt.Fprintf(a.stderr, "%s\nIt listens on %s. Write logs to the topics %s, or: firstseen gen --brokers %[2]s\nRead alerts from %[4]s.alerts, or: firstseen tail --set brokers=%[2]s --set app=%[4]s\n",
 			devbroker.Notice, broker.Addr(), topicNames(cfg), cfg.App)
 	}
 	reg := prometheus.NewRegistry()

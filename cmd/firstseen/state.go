@@ -10,8 +10,9 @@ import (
 )
 
 type stateCmd struct {
-	Get   stateGetCmd   `cmd:"" help:"Say what is remembered of an address or another term: first and last seen, by rule."`
-	Reset stateResetCmd `cmd:"" help:"Ask the workers to read a partition on from elsewhere, or to forget a rule's state."`
+	Get    stateGetCmd    `cmd:"" help:"Say what is remembered of an address or another term: first and last seen, by rule."`
+	Verify stateVerifyCmd `cmd:"" help:"Compare the state directory of a stopped worker with the changelog topics."`
+	Reset  stateResetCmd  `cmd:"" help:"Ask the workers to read a partition on from elsewhere, or to forget a rule's state."`
 }
 
 type stateResetCmd struct {

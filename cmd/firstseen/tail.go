@@ -35,7 +35,7 @@ func (c *tailCmd) Run(a *app) error {
 		return fmt.Errorf("%w: %w", processor.ErrUnreachable, err)
 	}
 	if err := details.Error(); err != nil {
-		return fmt.Errorf("%w: topic %s: %w; a worker creates it when it starts", processor.ErrUnreachable, topic, err)
+		return fmt.Errorf("%w: %s (%w): a worker creates it when it starts; is %s the app of a deployment?", processor.ErrNoTopic, topic, err, cfg.App)
 	}
 	opts, err := cfg.ClientOpts()
 	if err != nil {
@@ -59,7 +59,7 @@ func (c *tailCmd) Run(a *app) error {
 			fmt.Fprintf(a.stderr, "firstseen: read %s/%d: %v\n", e.Topic, e.Partition, e.Err)
 		}
 		for r := range fetches.RecordsAll() {
-			if err := printAlert(a.stdout, r.Value, c.Output == "json"); err != nil {
+			if err := printAlert(a.stdout, r.Value, c.Output == "json", held(r)); err != nil {
 				return err
 			}
 			if n++; n == c.Count {
@@ -69,8 +69,18 @@ func (c *tailCmd) Run(a *app) error {
 	}
 }
 
+// held is why an alert is suppressed, with a comma before it; empty: it is not.
+func held(r *kgo.Record) string {
+	for _, h := range r.Headers {
+		if h.Key == "firstseen-suppressed" {
+			return ", suppressed: " + string(h.Value)
+		}
+	}
+	return ""
+}
+
 // printAlert prints an ECS alert document for people, or any document as it is.
-func printAlert(w io.Writer, document []byte, raw bool) error {
+func printAlert(w io.Writer, document []byte, raw bool, held string) error {
 	var doc struct {
 		Timestamp string `json:"@timestamp"`
 		Message   string
@@ -91,6 +101,6 @@ func printAlert(w io.Writer, document []byte, raw bool) error {
 		return err
 	}
 	severity := map[int]string{21: "low", 47: "medium", 73: "high", 99: "critical"}[doc.Event.Severity]
-	_, err := fmt.Fprintf(w, "%s  %-8s  %-8s  %s\n    %s  [%s]\n", doc.Timestamp, strings.ToUpper(severity), doc.Firstseen.Alert.Status, doc.Message, doc.Event.Reason, doc.Rule.ID)
+	_, err := fmt.Fprintf(w, "%s  %-8s  %-8s  %s\n    %s  [%s%s]\n", doc.Timestamp, strings.ToUpper(severity), doc.Firstseen.Alert.Status, doc.Message, doc.Event.Reason, doc.Rule.ID, held)
 	return err
 }

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+
+	"firstseen/processor"
+	"firstseen/schemas"
+)
+
+type dlqCmd struct {
+	List    dlqListCmd    `cmd:"" help:"Print dead letters: what could not be processed, why, and where it was."`
+	Redrive dlqRedriveCmd `cmd:"" help:"Write dead letters back to where they were read, once each, to be processed again."`
+}
+
+func letterAt(d processor.DeadLetter) string {
+	return fmt.Sprintf("%s/%d/%d", d.Record.Topic, d.Record.Partition, d.Record.Offset)
+}
+
+// origin is where the record was that the dead letter is about, as explain takes it.
+func origin(d processor.DeadLetter) string {
+	if d.Topic == "" {
+		return letterAt(d)
+	}
+	place := fmt.Sprintf("%s/%d/%d", d.Topic, d.Partition, d.Offset)
+	if d.Index >= 0 {
+		place += fmt.Sprintf(" record %d", d.Index)
+	}
+	return place
+}
+
+func dlqConfig(f *configFlags) (processor.Config, error) {
+	cfg, err := f.loadAny()
+	if err != nil {
+		return processor.Config{}, err
+	}
+	set, err := loadRules(cfg, discardLog())
+	if err != nil {
+		return processor.Config{}, usage(err)
+	}
+	return workerConfig(cfg, set, discardLog(), nil)
+}
+
+func knownReason(reason string) error {
+	if reason == "" || slices.Contains(schemas.Reasons(), schemas.Reason(reason)) {
+		return nil
+	}
+	return usage(fmt.Errorf("--reason %s: the reasons are %v", reason, schemas.Reasons()))
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+
+	"firstseen/processor"
+	"firstseen/schemas"
+)
+
+type dlqRedriveCmd struct {
+	configFlags `embed:""`
+	Reason      string `xor:"which" required:"" placeholder:"REASON" help:"Only those with this reason, such as rule_error."`
+	All         bool   `xor:"which" required:"" help:"Those of every reason."`
+	DryRun      bool   `help:"Write nothing; say what would be done."`
+}
+
+// Run writes dead letters back and prints a line for each. Those that were redriven before are passed over.
+func (c *dlqRedriveCmd) Run(a *app) error {
+	if err := knownReason(c.Reason); err != nil {
+		return err
+	}
+	wc, err := dlqConfig(&c.configFlags)
+	if err != nil {
+		return err
+	}
+	done, skipped := 0, 0
+	verb := "redriven"
+	if c.DryRun {
+		verb = "would be redriven"
+	}
+	err = processor.Redrive{Reason: schemas.Reason(c.Reason), DryRun: c.DryRun, Told: func(d processor.DeadLetter, why string) {
+		if why == "" {
+			done++
+			fmt.Fprintf(a.stdout, "%s: %s, %s\n", verb, origin(d), d.Reason)
+			return
+		}
+		skipped++
+		fmt.Fprintf(a.stdout, "skipped: %s, %s: %s\n", origin(d), d.Reason, why)
+	}}.Run(a.ctx, wc)
+	fmt.Fprintf(a.stderr, "%s %s, %s skipped\n", grouped(int64(done)), verb, grouped(int64(skipped)))
+	return err
+}

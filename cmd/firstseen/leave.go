@@ -1,0 +1,37 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"firstseen/processor"
+)
+
+type leaveCmd struct {
+	configFlags `embed:""`
+	Instance    string `arg:"" name:"instance" help:"Name of the worker that will not come back."`
+}
+
+// Run takes a lost worker out of the groups, so that its partitions move at once.
+func (c *leaveCmd) Run(a *app) error {
+	cfg, err := c.loadAny()
+	if err != nil {
+		return err
+	}
+	set, err := loadRules(cfg, discardLog())
+	if err != nil {
+		return usage(err)
+	}
+	wc, err := workerConfig(cfg, set, discardLog(), nil)
+	if err != nil {
+		return err
+	}
+	err = processor.Leave(a.ctx, wc, c.Instance, func(line string) { fmt.Fprintln(a.stdout, line) })
+	if errors.Is(err, processor.ErrNoMember) {
+		return usage(err)
+	}
+	if err == nil {
+		fmt.Fprintf(a.stdout, "if a worker of this name does run, it joins again: stop it first\n")
+	}
+	return err
+}

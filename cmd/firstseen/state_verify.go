@@ -1,0 +1,62 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"firstseen/processor"
+	"firstseen/state"
+)
+
+type stateVerifyCmd struct {
+	configFlags `embed:""`
+	State       string `placeholder:"DIR" help:"The state directory of a worker that does not run. Default: state.dir of the configuration."`
+	Partition   int32  `default:"-1" placeholder:"N" help:"Only this partition of detect and of group."`
+	Keys        int    `default:"20" placeholder:"N" help:"Print at most N differing keys."`
+}
+
+// Run compares every range of the directory with its changelog and prints a line for each.
+func (c *stateVerifyCmd) Run(a *app) error {
+	cfg, err := c.loadAny()
+	if err != nil {
+		return err
+	}
+	set, err := loadRules(cfg, discardLog())
+	if err != nil {
+		return usage(err)
+	}
+	wc, err := workerConfig(cfg, set, discardLog(), nil)
+	if err != nil {
+		return err
+	}
+	dir := or(c.State, wc.StateDir)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return usage(fmt.Errorf("%s: no such directory; name that of a stopped worker with --state DIR", dir))
+	}
+	bad, ranges, shown := 0, 0, 0
+	err = processor.Verify(a.ctx, wc, dir, c.Partition, func(d processor.Difference) {
+		if shown++; shown <= c.Keys {
+			fmt.Fprintf(a.stdout, "differs  %s/%d  %s\n", d.Stage, d.Partition, d.Explain())
+		}
+	}, func(v processor.Verified) {
+		ranges++
+		if !v.Equal() {
+			bad++
+		}
+		fmt.Fprintln(a.stdout, v.String())
+	})
+	switch {
+	case errors.Is(err, state.ErrLocked):
+		return exitError{exitGuarantee, fmt.Errorf("%s is in use by a running worker: stop it first", dir)}
+	case errors.Is(err, state.ErrCorrupt), errors.Is(err, state.ErrFormat):
+		return exitError{exitGuarantee, err}
+	case err != nil:
+		return err
+	case bad > 0:
+		return exitError{exitGuarantee, fmt.Errorf("%d of %d ranges are not what their changelogs say: delete %s, the worker restores it from the changelogs when it starts", bad, ranges, dir)}
+	case ranges == 0:
+		fmt.Fprintf(a.stdout, "%s holds no such range\n", dir)
+	}
+	return nil
+}

@@ -1,0 +1,8 @@
+package processor
+
+import "testing"
+
+// What an operator meets, on the embedded broker; operate_kafka_test.go shows the same on Apache Kafka.
+
+func TestExamined(t *testing.T) { t.Parallel(); examined(t, embedded(t)) }
+func TestHanging(t *testing.T)  { t.Parallel(); hanging(t, embedded(t)) }
