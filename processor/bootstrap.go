@@ -2,10 +2,8 @@ package processor
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"math"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,12 +16,15 @@ import (
 
 // Bootstrapped is what a bootstrap has met and done.
 type Bootstrapped struct {
-	Stats       schemas.Stats
-	Matches     int64
-	Candidates  int64
-	First, Last int64 // event times of what was read, Unix milliseconds; wire.NoTime: nothing was
-	Rules       []BootstrappedRule
+	Stats      schemas.Stats
+	Matches    int64
+	Candidates int64
+	Read       map[schemas.Dataset]Extent
+	Rules      []BootstrappedRule
 }
+
+// Extent is the event times of records that were read, Unix milliseconds.
+type Extent struct{ First, Last int64 }
 
 // BootstrappedRule is since when the terms of a rule are recorded now.
 type BootstrappedRule struct {
@@ -31,6 +32,8 @@ type BootstrappedRule struct {
 	Start    int64 // Unix milliseconds; wire.NoTime: not known yet
 	Extended bool  // the records reach up to what was recorded before, so that the history begins with them
 	Released bool  // the rule was learning, and its findings were held back
+	Gap      bool  // the records end before what was recorded before
+	Held     bool  // its findings are still held back
 }
 
 // candidateBatch is how many messages of a bootstrap are combined before their candidates are sent.
@@ -39,12 +42,13 @@ const candidateBatch = 5000
 // Bootstrap teaches a deployment the terms of older records, without alerts: their candidates go to the workers flagged
 // as learned, and the workers remember them as any others. The deployment is founded if there is none. set has the rules
 // to be taught; those of cfg are what the deployment runs. each gives the messages to its function, in any order; dead
-// gets what could not be decoded. Afterwards rules that were held back because they were added late alert, and
-// a rule's history begins with these records if they reach up to where it began.
+// gets what could not be decoded. Afterwards a rule's history begins with these records if they reach up to where it
+// began, and if it was held back because it was added late, it alerts. So it does if the rules were named, although there
+// is a gap; but not if there was no record of its dataset.
 //
 // A bootstrap that is broken off, or made twice, does no harm: what it has taught stays, and only the counts of terms
 // are too high.
-func Bootstrap(ctx context.Context, cfg Config, set *rules.Set, each func(func(schemas.Message) error) error, dead func(*schemas.Message, schemas.DeadLetter)) (*Bootstrapped, error) {
+func Bootstrap(ctx context.Context, cfg Config, set *rules.Set, each func(func(schemas.Message) error) error, dead func(*schemas.Message, schemas.DeadLetter), named bool) (*Bootstrapped, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
@@ -62,10 +66,16 @@ func Bootstrap(ctx context.Context, cfg Config, set *rules.Set, each func(func(s
 		return nil, err
 	}
 	defer out.cl.Close()
-	b := &Bootstrapped{First: math.MaxInt64, Last: wire.NoTime}
+	b := &Bootstrapped{Read: map[schemas.Dataset]Extent{}}
 	in := stage.NewIngest(set, stage.IngestConfig{Decoder: schemas.Config{Bounds: cfg.Bounds, Strict: set.Strict(), ValidateAll: true}, Dead: dead})
 	in.SetLearn(true)
-	in.SetSeen(func(e *schemas.Event) { b.First, b.Last = min(b.First, e.Time), max(b.Last, e.Time) })
+	in.SetSeen(func(e *schemas.Event) {
+		x, ok := b.Read[e.Dataset]
+		if !ok {
+			x = Extent{e.Time, e.Time}
+		}
+		b.Read[e.Dataset] = Extent{min(x.First, e.Time), max(x.Last, e.Time)}
+	})
 	n := 0
 	err = each(func(m schemas.Message) error {
 		b.Stats.Add(in.Message(m))
@@ -84,13 +94,10 @@ func Bootstrap(ctx context.Context, cfg Config, set *rules.Set, each func(func(s
 		err = out.err()
 	}
 	b.Matches, b.Candidates = in.Counts().Matches, out.sent
-	if b.Last == wire.NoTime {
-		b.First = wire.NoTime
-	}
 	if err != nil {
 		return b, fmt.Errorf("bootstrap: %w", err)
 	}
-	return b, w.release(ctx, set, b)
+	return b, w.release(ctx, set, b, named)
 }
 
 // teacher produces candidates.
@@ -134,7 +141,7 @@ const joint = 3600_000
 
 // release notes in control what a bootstrap has made of the histories of rules. The candidates are in their topic by
 // now, before those of any record that is read after this.
-func (w *Worker) release(ctx context.Context, set *rules.Set, b *Bootstrapped) error {
+func (w *Worker) release(ctx context.Context, set *rules.Set, b *Bootstrapped, named bool) error {
 	return w.control.agree(ctx, &w.cfg, func() (map[string][]byte, error) {
 		writes := map[string][]byte{}
 		b.Rules = nil
@@ -147,29 +154,33 @@ func (w *Worker) release(ctx context.Context, set *rules.Set, b *Bootstrapped) e
 			if !taught(r) {
 				continue
 			}
-			state := r.State()
-			key := prefixRule + hex.EncodeToString(state[:])
-			var n ruleNote
+			key := ruleKey(r)
+			n := ruleNote{Start: wire.NoTime}
 			if v := w.control.get(key); v != nil {
 				if err := json.Unmarshal(v, &n); err != nil {
 					return nil, fmt.Errorf("%w: record %q of %s: %w", ErrGuarantee, key, w.control.topic, err)
 				}
 			}
-			began := h.of(r).Start
+			began := h.of(r, "").Start
 			if began == wire.NoTime && len(rounds) > 0 {
 				began = rounds[0].Since // nothing has been read yet, but will be from there on
 			}
-			done := BootstrappedRule{Rule: r.ID(), Start: began, Released: n.Hold != 0 && b.First != wire.NoTime}
-			if b.First != wire.NoTime && began != wire.NoTime && b.Last >= began-joint {
-				done.Extended, done.Start = b.First < began, min(b.First, began)
+			x, read := b.Read[r.Dataset()]
+			joined := read && began != wire.NoTime && x.Last >= began-joint
+			done := BootstrappedRule{Rule: r.ID(), Start: began, Extended: joined && x.First < began, Released: n.Hold != 0 && read && (joined || named)}
+			if done.Extended {
+				done.Start = x.First
+				n.Start, n.Whole, n.Until = x.First, true, max(h.start, began)
+			}
+			if done.Released {
+				n.Hold = 0
 			}
 			if done.Extended || done.Released {
-				n.Rule, n.Hold = r.ID(), 0
-				if done.Extended {
-					n.Start, n.Whole = done.Start, true
-				}
+				n.Rule = r.ID()
 				writes[key] = encodeNote(n)
 			}
+			done.Gap = read && began != wire.NoTime && !joined
+			done.Held = n.Hold != 0
 			b.Rules = append(b.Rules, done)
 		}
 		return writes, nil

@@ -171,14 +171,14 @@ func (c *control) wait(ctx context.Context, ok func() bool) error {
 // for what is missing and writes that in one transaction. decide is called again when another worker came between.
 func (c *control) agree(ctx context.Context, cfg *Config, decide func() (map[string][]byte, error)) error {
 	var last error
-	for n := range 10 {
+	for n := range 25 {
 		if last = c.tryAgree(ctx, cfg, decide); last == nil || !errors.Is(last, errFenced) {
 			return last
 		}
 		select { // workers that start together fence each other as long as they do the same at the same time
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(rand.N(min(50*time.Millisecond<<n, 2*time.Second))):
+		case <-time.After(rand.N(min(50*time.Millisecond<<min(n, 6), 2*time.Second))):
 		}
 		if err := c.sync(ctx); err != nil {
 			return err

@@ -50,7 +50,8 @@ func (w *Worker) prepare(ctx context.Context) error {
 	}()
 	w.texts.control = w.control
 	var d *Deployment
-	err = w.control.agree(ctx, cfg, func() (writes map[string][]byte, err error) {
+	var writes map[string][]byte
+	err = w.control.agree(ctx, cfg, func() (_ map[string][]byte, err error) {
 		writes = map[string][]byte{}
 		if d, err = w.control.deployment(); err != nil {
 			return nil, err
@@ -75,6 +76,10 @@ func (w *Worker) prepare(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	w.tell(writes)
+	if m := cfg.Learning.Mode; m != LearnHistory && m != LearnNothing && writes[keyDeployment] == nil {
+		cfg.Log.Info("what is learned was decided when the deployment began; what is configured now would matter for topics that are added")
 	}
 	w.rules.Store(cfg.Rules)
 	cfg.Partitions = d.Partitions

@@ -7,9 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -45,28 +43,23 @@ func (x *doctor) brokers(ctx context.Context) bool {
 				"it does not answer: %v", v.Err)
 			continue
 		}
-		x.checks = append(x.checks, versionCheck(on, v.VersionGuess()))
+		verifies, _ := v.KeyMaxVersion(int16(kmsg.AddPartitionsToTxn))
+		ends, _ := v.KeyMaxVersion(int16(kmsg.EndTxn))
+		x.checks = append(x.checks, versionCheck(on, v.VersionGuess(), verifies, ends))
 	}
 	return true
 }
 
-var versionText = regexp.MustCompile(`v(\d+)\.(\d+)`)
-
-// versionCheck judges what the client takes a broker for, such as "v4.1" or "at least v3.7".
-func versionCheck(on, guess string) Check {
-	c := Check{Result: CheckOK, What: "version", On: on, Says: "Kafka " + guess}
-	m := versionText.FindStringSubmatch(guess)
-	if m == nil {
-		c.Result, c.Says = CheckWarn, fmt.Sprintf("could not be checked: it answers like no Kafka known (%s)", guess)
-		return c
-	}
-	major, _ := strconv.Atoi(m[1]) // digits
-	minor, _ := strconv.Atoi(m[2])
-	switch older := major*1000 + minor; {
-	case older < 3006:
-		c.Result, c.Says, c.Next = CheckFail, "Kafka "+guess+": transactions can hang for ever there", "upgrade the brokers to 4.0, at least to 3.6"
-	case older < 4000:
-		c.Result, c.Says, c.Next = CheckWarn, "Kafka "+guess+": it works; from 4.0 on brokers refuse a dead transaction's late records", "upgrade the brokers to 4.0"
+// versionCheck judges a broker by what it can do about a dead transaction: verify that a partition was added to it, which
+// came with version 4 of AddPartitionsToTxn in Kafka 3.6, and tell late records of the last transaction from those of the
+// next, with version 5 of EndTxn in 4.0 (KIP-890). guess is the client's, and only a name.
+func versionCheck(on, guess string, addPartitions, endTxn int16) Check {
+	c := Check{Result: CheckOK, What: "version", On: on, Says: "Kafka 4.0 or later (" + guess + ")"}
+	switch {
+	case addPartitions < 4:
+		c.Result, c.Says, c.Next = CheckFail, "older than Kafka 3.6 ("+guess+"): transactions can hang for ever there", "upgrade the brokers to 4.0, at least to 3.6"
+	case endTxn < 5:
+		c.Result, c.Says, c.Next = CheckWarn, "older than Kafka 4.0 ("+guess+"): it works, but late records of a dead transaction can get into the next one", "upgrade the brokers to 4.0"
 	}
 	return c
 }
@@ -77,14 +70,20 @@ func (x *doctor) topics(ctx context.Context) bool {
 	for _, name := range x.cfg.sourceTopics() {
 		plan = append(plan, TopicPlan{Name: name})
 	}
-	var err error
-	if x.details, err = x.adm.ListTopics(ctx, x.names()...); err != nil {
-		x.unchecked("topics", x.cfg.App+".*", err)
-		return false
-	}
-	states, err := CheckTopics(ctx, x.adm, plan)
-	if err != nil {
-		x.unchecked("topics", x.cfg.App+".*", err)
+	x.details = kadm.TopicDetails{}
+	var states []TopicState
+	for _, p := range plan { // one by one: a topic that this login may not see would hide the others
+		details, err := x.adm.ListTopics(ctx, p.Name)
+		var state []TopicState
+		if err == nil {
+			x.details[p.Name] = details[p.Name]
+			state, err = CheckTopics(ctx, x.adm, []TopicPlan{p})
+		}
+		if err != nil {
+			x.unchecked("topics", p.Name, err)
+			continue
+		}
+		states = append(states, state...)
 	}
 	if x.deployment != nil {
 		if !slices.Equal(slices.Sorted(maps.Keys(x.deployment.Sources)), slices.Sorted(slices.Values(x.cfg.sourceTopics()))) {

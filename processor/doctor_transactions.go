@@ -106,7 +106,7 @@ func (t *openTransaction) check(cfg *Config, now time.Time) Check {
 	first := slices.MinFunc(slices.Collect(maps.Keys(t.places)), func(a, b topicPartition) int {
 		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
 	})
-	age := now.Sub(t.began).Round(100 * time.Millisecond)
+	age := now.Sub(t.began)
 	who := fmt.Sprintf("transactional id %s (producer id %d, epoch %d)", t.id, t.producer, t.epoch)
 	if t.id == "" {
 		who = fmt.Sprintf("producer id %d, epoch %d, of no known transactional id,", t.producer, t.epoch)
@@ -115,7 +115,7 @@ func (t *openTransaction) check(cfg *Config, now time.Time) Check {
 	if n := len(t.places); n > 1 {
 		on += fmt.Sprintf(" and %d more", n-1)
 	}
-	c := Check{Result: CheckOK, What: "transactions", On: on, Says: fmt.Sprintf("a transaction of %s has been open for %s, since offset %d", who, age, t.places[first])}
+	c := Check{Result: CheckOK, What: "transactions", On: on, Says: fmt.Sprintf("a transaction of %s has been open for %s, since offset %d", who, age.Round(100*time.Millisecond), t.places[first])}
 	ended := t.id == "" || t.state == "Empty" || t.state == "Dead" || t.state == "CompleteCommit" || t.state == "CompleteAbort"
 	switch {
 	case age > cfg.Timing.Transaction/4 && ended, t.timeout > 0 && age > t.timeout+abortScan, t.timeout == 0 && age > abortScan+15*time.Minute:

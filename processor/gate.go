@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -22,7 +23,7 @@ func (l *lane) gate(ctx context.Context) {
 			continue
 		}
 		if p.next < s.live {
-			if l.idle && time.Since(s.tail) > 2*time.Second {
+			if l.idle && time.Since(s.tail) > 6*time.Second { // at once, then rarely
 				s.tail = time.Now()
 				if l.onlyMarkers(ctx, p) {
 					p.next = s.live
@@ -31,13 +32,14 @@ func (l *lane) gate(ctx context.Context) {
 		}
 		switch {
 		case p.next < s.live:
+			s.level = slog.LevelInfo // which is news
 		case p.committed < s.live:
 			l.touch(p) // with this transaction the group's offset says so
 		default:
 			if l.taught[s.n] = l.taught[s.n] || l.learned(ctx, s.round); l.taught[s.n] {
 				s.ready = true
 				l.sess.Client().ResumeFetchPartitions(p.tp.paused())
-				l.log.Info("learned; alerting from here", "partition", p.tp.String(), "offset", p.next)
+				l.log.Log(ctx, s.level, "learned; alerting from here", "partition", p.tp.String(), "offset", p.next)
 			}
 		}
 	}
@@ -121,7 +123,7 @@ func (l *lane) noteQuarantine() {
 // onlyMarkers says whether a partition has nothing to read before live: the end of a topic that is written in
 // transactions is a marker, which no consumer sees.
 func (l *lane) onlyMarkers(ctx context.Context, p *part) bool {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second) // the lane waits for it
 	defer cancel()
 	cl, err := kgo.NewClient(l.w.cfg.client(
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{p.tp.topic: {p.tp.partition: kgo.NewOffset().At(p.next)}}),

@@ -33,10 +33,15 @@ func (s *groupStep) record(p *part, r *kgo.Record) error {
 }
 
 func (s *groupStep) flush() error {
+	m := s.lane.w.metrics
 	for _, o := range s.outputs {
 		s.lane.output(o)
+		for _, h := range o.Headers {
+			if h[0] == "firstseen-rule" {
+				s.lane.count(m.byRule.WithLabelValues(h[1], o.To.String()).Inc)
+			}
+		}
 	}
-	m := s.lane.w.metrics
 	for _, p := range s.lane.touched {
 		before, now := p.counted, p.group.Counts()
 		s.lane.count(func() {

@@ -47,7 +47,7 @@ func (s *ingestStep) refresh() {
 		dec := schemas.Config{Layout: set.Layout(), Filters: set.Filters(), Bounds: w.cfg.Bounds, ValidateAll: w.cfg.ValidateAll, Strict: set.Strict()}
 		s.set, s.first = set, schemas.NewDecoder(dec)
 		s.ingest = stage.NewIngest(set, stage.IngestConfig{Decoder: dec, Dead: func(_ *schemas.Message, d schemas.DeadLetter) { s.lane.deadLetter(s.current, d) }})
-		s.ingest.SetSince(func(r *rules.Rule) stage.Since { return s.histories.of(r) })
+		s.ingest.SetSince(func(r *rules.Rule) stage.Since { return s.histories.of(r, s.current.Topic) })
 	}
 	if h, at, ok := w.control.histories(s.seen); ok {
 		h.start = max(h.start, s.histories.start) // what this transaction's predecessor noted may not be seen yet

@@ -123,6 +123,12 @@ func ruleAddedLater(t *testing.T, brokers string) {
 	l.bootstrap("third", "192.0.2.30", 10)
 	l.read("192.0.2.30", 15, "aws since day 0") // known, by a record that this deployment never read
 	l.read("192.0.2.31", 18, "aws since day 0", "third since day 10")
+
+	// The first comes back after more than a history: what it knew has expired, so it is as good as new.
+	l.read("192.0.2.8", 26, "aws since day 0", "third since day 10")
+	l.rules(third, otherRule)
+	l.read("192.0.2.8", 27, "other since day 26, incomplete, suppressed: learning")
+	l.read("192.0.2.9", 33, "aws since day 0", "other since day 26", "third since day 10")
 }
 
 // bootstrap teaches a rule from files: an address on a day, and then every day until today.
@@ -139,7 +145,7 @@ func (l *latecomer) bootstrap(rule, address string, day int) {
 			address = "192.0.2.32"
 		}
 		return nil
-	}, func(_ *schemas.Message, d schemas.DeadLetter) { l.t.Errorf("dead letter: %+v", d) })
+	}, func(_ *schemas.Message, d schemas.DeadLetter) { l.t.Errorf("dead letter: %+v", d) }, false)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -202,7 +208,7 @@ func rulesInForce(t *testing.T, brokers string) {
 	}
 	only := mustLoad(t, rules.LoadOptions{Paths: []string{file}, NoBuiltin: true})
 	done, err := Bootstrap(context.Background(), testConfig(brokers, b.app, "command", t.TempDir(), third), only,
-		func(func(schemas.Message) error) error { return nil }, nil)
+		func(func(schemas.Message) error) error { return nil }, nil, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -124,14 +125,12 @@ func (w *Worker) learn(ctx context.Context, adm *kadm.Client, topics map[string]
 			return fmt.Errorf("%w: read the offsets of %s: %w", ErrUnreachable, strings.Join(names, ", "), err)
 		}
 	}
-	records := int64(0)
 	for _, name := range names {
 		t := learnedTopic{ID: topics[name]}
 		for p := range int32(len(ends[name])) {
 			start, live := starts[name][p].Offset, ends[name][p].Offset
 			at := min(max(start, froms[name][p].Offset), live)
 			t.Start, t.From, t.Live = append(t.Start, start), append(t.From, at), append(t.Live, live)
-			records += live - at
 			if key := sourceKey(prefixQuarantine, name, p); w.control.get(key) != nil {
 				writes[key] = nil // it is about another topic of this name; the gate would not wait for the partition
 			}
@@ -139,9 +138,38 @@ func (w *Worker) learn(ctx context.Context, adm *kadm.Client, topics map[string]
 		r.Topics[name] = t
 	}
 	writes[fmt.Sprintf("%s%04d", prefixLearn, len(before))] = encodeNote(r)
-	w.cfg.Log.Info("learning before alerting: what is found in these records is held back", "records", records, "topics", names,
-		"since", timeOrNone(r.Since), "held_back_until", timeOrNone(max(r.Hold, wire.NoTime)))
 	return nil
+}
+
+// tell logs what has been written to control about learning and histories.
+func (w *Worker) tell(writes map[string][]byte) {
+	log := w.cfg.Log
+	for _, key := range slices.Sorted(maps.Keys(writes)) {
+		var r round
+		var n ruleNote
+		switch {
+		case strings.HasPrefix(key, prefixLearn) && json.Unmarshal(writes[key], &r) == nil:
+			records := int64(0)
+			for _, t := range r.Topics {
+				for p, live := range t.Live {
+					records += live - t.From[p]
+				}
+			}
+			topics := slices.Sorted(maps.Keys(r.Topics))
+			if r.Hold != 0 {
+				log.Info("what rules with new terms find is suppressed for some time", "topics", topics, "until", timeOrNone(r.Hold))
+			} else {
+				log.Info("learning before alerting: what is found in these records makes no alerts", "records", records, "topics", topics, "since", timeOrNone(r.Since))
+			}
+		case !strings.HasPrefix(key, prefixRule) || json.Unmarshal(writes[key], &n) != nil:
+		case n.Gone != 0:
+			log.Info("a rule is gone or remembers something else now; what it knows is kept until it has expired", "rule", n.Rule)
+		case n.Hold > n.Start:
+			log.Warn("the history of a rule begins now; what it finds is suppressed until then, or until bootstrap --rule has run", "rule", n.Rule, "until", timeOrNone(n.Hold))
+		default:
+			log.Info("a rule goes on with the terms it knows, but has not seen all that it looks at now: the history in its alerts begins later", "rule", n.Rule, "begins", timeOrNone(n.Start))
+		}
+	}
 }
 
 func timeOrNone(ms int64) string {
@@ -164,12 +192,13 @@ func longestHistory(set *rules.Set) (ms int64) {
 // lesson is what a source partition has to learn before it is live.
 type lesson struct {
 	round *round
-	n     int   // of the round
-	live  int64 // records before it are learned
-	since int64 // what the history of the partition begins with at the latest, Unix milliseconds; wire.NoTime: its first record
-	ready bool  // all partitions of the round have been learned: it may go on behind live
-	cut   bool  // this transaction has met a record behind live, and left it
-	tail  time.Time
+	n     int        // of the round
+	live  int64      // records before it are learned
+	since int64      // what the history of the partition begins with at the latest, Unix milliseconds; wire.NoTime: its first record
+	ready bool       // all partitions of the round have been learned: it may go on behind live
+	cut   bool       // this transaction has met a record behind live, and left it
+	tail  time.Time  // when it was last asked whether only markers are left
+	level slog.Level // of what is logged when it is ready
 }
 
 // lessonOf returns what a source partition has to learn, and where it begins; nil: all of it is live.
@@ -184,7 +213,7 @@ func (l *lane) lessonOf(p *part) (*lesson, int64, error) {
 		if !ok || t.ID != kadm.TopicID(p.inputID).String() || n >= len(t.Live) { // a partition that was added later is live
 			continue
 		}
-		s := &lesson{round: r, n: i, live: t.Live[n], since: wire.NoTime}
+		s := &lesson{level: slog.LevelDebug, round: r, n: i, live: t.Live[n], since: wire.NoTime}
 		if t.From[n] > t.Start[n] {
 			s.since = r.Since // there was more, and all that is later has been read
 		}

@@ -67,7 +67,7 @@ func Leave(ctx context.Context, cfg Config, instance string, told func(string)) 
 			of, ok := cfg.laneOf(s, *m.InstanceID)
 			switch {
 			case ok && of == instance:
-				hosts[*m.InstanceID] = m.ClientHost
+				hosts[*m.InstanceID] = strings.TrimPrefix(m.ClientHost, "/")
 			case ok:
 				others[of] = true
 			}

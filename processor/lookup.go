@@ -31,6 +31,7 @@ type Lookup struct {
 	adm    *kadm.Client
 	notes  *control // what control said when the Lookup was opened
 	shapes map[wire.StateID]shape
+	taken  []taken // rulesets, in no order
 }
 
 // lookupStall is how long a read may go without an answer from the brokers.
@@ -61,11 +62,14 @@ func (l *Lookup) readControl(ctx context.Context) error {
 	if err := l.cl.Ping(reach); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
+	marks := map[string]controlMark{}
 	err := l.read(ctx, l.notes.topic, nil, func(r *kgo.Record) bool {
 		if len(r.Value) == 0 {
 			delete(l.notes.values, string(r.Key))
+			delete(marks, string(r.Key))
 		} else {
 			l.notes.values[string(r.Key)] = r.Value
+			marks[string(r.Key)] = controlMark{r.Offset, r.Timestamp.UnixMilli()}
 		}
 		return true
 	})
@@ -82,6 +86,7 @@ func (l *Lookup) readControl(ctx context.Context) error {
 		return err
 	}
 	l.cfg.Partitions = d.Partitions
+	l.setTaken(marks)
 	return nil
 }
 
@@ -114,11 +119,11 @@ func (l *Lookup) Ranges() ([]state.RangeInfo, error) {
 	return l.store.Ranges()
 }
 
-// History is since when the terms of a rule have been recorded, and until when what it finds is held back, as control
-// says; wire.NoTime where it does not say.
-func (l *Lookup) History(r *rules.Rule) stage.Since {
+// History is since when the terms of a rule have been recorded, and until when what it finds in records of a source topic
+// is held back, as control says; wire.NoTime where it does not say.
+func (l *Lookup) History(r *rules.Rule, topic string) stage.Since {
 	h, _, _ := l.notes.histories(-1)
-	return h.of(r)
+	return h.of(r, topic)
 }
 
 // Learned says whether a record of a source partition is before the offset from which on the deployment makes alerts.

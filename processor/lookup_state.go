@@ -54,6 +54,16 @@ func (l *Lookup) addShapes(list []*rules.Rule) {
 	}
 }
 
+// RulesWithTerms lists the ids of the rules with terms whose state can be read: those of the configuration, and those
+// that workers have run with.
+func (l *Lookup) RulesWithTerms() (ids []string) {
+	for _, s := range l.shapes {
+		ids = append(ids, s.rule)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
 // HasRuleset says whether a worker of the deployment has run with a ruleset.
 func (l *Lookup) HasRuleset(hash [32]byte) bool {
 	return l.notes.get(fmt.Sprintf("%s%x", prefixRuleset, hash)) != nil

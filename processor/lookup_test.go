@@ -106,7 +106,7 @@ func TestLookup(t *testing.T) {
 	if got, err := l.Terms(t.Context(), []string{"192.0.2.255"}); err != nil || len(got) != 0 {
 		t.Errorf("an address that never came: %v, %v", got, err)
 	}
-	if h := l.History(set.Rule(traffic.NewTermsRule)); h.Start == wire.NoTime || h.HoldUntil != wire.NoTime || !l.HasRuleset(set.Hash()) {
+	if h := l.History(set.Rule(traffic.NewTermsRule), ""); h.Start == wire.NoTime || h.HoldUntil != wire.NoTime || !l.HasRuleset(set.Hash()) {
 		t.Errorf("control says too little: history %+v, ruleset %v", h, l.HasRuleset(set.Hash()))
 	}
 	if learned, err := l.Learned(t.Context(), bad.Topic, 0, 0); learned || err != nil {

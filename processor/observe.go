@@ -75,6 +75,7 @@ func (h *health) clear(lane string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.bad, lane)
+	delete(h.notes, noteLearning)
 	h.lanes[lane] = false
 }
 
@@ -83,6 +84,16 @@ func (h *health) waiting(lane string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.bad[lane]) > 0
+}
+
+// noted is 1 if there is a note under the key.
+func (h *health) noted(key string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.notes[key] != "" {
+		return 1
+	}
+	return 0
 }
 
 // quarantinedBy returns the partitions of a lane that are in quarantine, and why.
@@ -158,6 +169,7 @@ type metrics struct {
 	restoring  *prometheus.GaugeVec     // stage, partition
 	purged     *prometheus.CounterVec   // topic
 	reloads    *prometheus.CounterVec   // result
+	byRule     *prometheus.CounterVec   // rule, topic
 	learned    prometheus.Counter
 	heldBack   prometheus.Counter
 }
@@ -197,6 +209,7 @@ func newMetrics(reg prometheus.Registerer, h *health) *metrics {
 		pollErrors: counters("poll_errors_total", "Errors of polls, which are retried.", "stage"),
 		restoring:  gauges("restore_remaining", "Changelog offsets still to read before a partition's state is current.", "stage", "partition"),
 		reloads:    counters("rules_reloads_total", "Changes of rules while running, by result (ok, failed).", "result"),
+		byRule:     counters("rule_documents_total", "Alerts and updates of them, by rule and by where they went (alerts, suppressed).", "rule", "topic"),
 		learned:    counter("learned_total", "Matches that were only learned."),
 		heldBack:   counter("held_back_total", "Learned terms that would have made an alert."),
 		purged:     counters("purged_total", "Consumed internal records deleted.", "topic"),
@@ -204,7 +217,9 @@ func newMetrics(reg prometheus.Registerer, h *health) *metrics {
 			Help: "Time to flush and end a transaction.", Buckets: prometheus.ExponentialBuckets(0.002, 2, 16)}, []string{"stage"}),
 	}
 	reg.MustRegister(m.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "firstseen", Name: "partitions_quarantined",
-		Help: "Partitions that wait because of an error; /readyz says which."}, func() float64 { return float64(h.quarantined()) }))
+		Help: "Partitions that wait because of an error; /readyz says which."}, func() float64 { return float64(h.quarantined()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "firstseen", Name: "rules_refused",
+			Help: "1 while the rules in force are not those on disk, because these cannot be used; /readyz says why."}, func() float64 { return float64(h.noted(noteRules)) }))
 	return m
 }
 

@@ -43,6 +43,14 @@ func (x *Explanation) Matches() bool { return x.Because == Matched || x.Because 
 // Explain says what rule r of the set makes of the event, and why. The decision is that of Match; what is said about it
 // is found out part by part, and takes far longer.
 func (s *Set) Explain(r *Rule, e *schemas.Event) (x Explanation, err error) {
+	if x, err = s.explain(r, e); x.Because != OtherDataset && r.Mode() == rulefile.Off {
+		x.Because, x.Title, x.Err = SwitchedOff, "", nil
+	}
+	return x, err
+}
+
+// explain is Explain for a rule in whatever mode, as if it were active.
+func (s *Set) explain(r *Rule, e *schemas.Event) (x Explanation, err error) {
 	x = Explanation{Rule: r, Because: OtherDataset}
 	if e.Dataset != r.dataset {
 		return x, nil
@@ -63,8 +71,6 @@ func (s *Set) Explain(r *Rule, e *schemas.Event) (x Explanation, err error) {
 	r.explainSource(&x, e)
 	matches, err := r.match(e)
 	switch {
-	case r.Mode() == rulefile.Off:
-		x.Because = SwitchedOff
 	case err != nil:
 		x.Because, x.Err = RuleFailed, err
 	case matches && r.HasTerms() && len(x.Terms) == 0:

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"firstseen/rules/allowlist"
+	"firstseen/rules/kql"
 	"firstseen/rules/rulefile"
 	"firstseen/schemas"
 )
@@ -39,6 +40,14 @@ func lint(r *Rule) (messages []string) {
 	t := r.text
 	if t.Query == "" && t.Allowlist == nil && t.NewTerms == nil {
 		messages = append(messages, "it has neither a query nor an allowlist nor new terms: every record is a match")
+	}
+	for _, query := range []string{t.Query, t.Except} {
+		if expr, err := kql.Parse(query); err == nil {
+			messages = append(messages, kql.Doubts(expr)...)
+		}
+	}
+	if t.Except != "" && t.Except == t.Query {
+		messages = append(messages, "except takes out all that the query is about: nothing can match")
 	}
 	if t.Allowlist != nil {
 		messages = append(messages, lintNetworks(t.Allowlist.Networks)...)

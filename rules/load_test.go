@@ -91,7 +91,7 @@ DIR/c.yaml:1:1: rule: "severity" is missing
 DIR/l.txt:2:1: allowlist: "10.0.0.1/8" has host bits set (did you mean "10.0.0.0/8"?)
 override AWS.S3.ServerAccess.IPWhitelist.dedup: dedup.period: "1w" is no duration: write 90s, 15m, 12h or 7d
 override lists: no rule with this id is loaded (did you mean "list"?)
-stat DIR/gone: no such file or directory`, "DIR", dir)
+rules: stat DIR/gone: no such file or directory; paths are relative to the working directory`, "DIR", dir)
 	if got := strings.Join(sortedLines(err), "\n"); got != strings.Join(sortedText(want), "\n") {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
@@ -194,6 +194,7 @@ func TestLint(t *testing.T) {
 		return b.String()
 	}
 	for text, want := range map[string][]string{
+		"dataset: aws.s3access\nquery: 'bucket: \"a*\"'\nexcept: 'bucket: \"a*\"'\n": {`bucket is compared with "a*", star and all`, "nothing can match"},
 		"dataset: aws.s3access\n": {"every record is a match", "every match is an alert", "no tests"},
 		"dataset: aws.s3access\nallowlist: {field: remoteip}\ndedup: {period: 1h}\n": {"the allowlist is empty", "always the same"},
 		"dataset: aws.s3access\nallowlist: {field: remoteip, networks: [0.0.0.0/0 expires=2026-01-01, 10.0.0.0/8 expires=2026-06-01, 10.1.0.0/16 expires=2026-02-01, 11.0.0.0/8, 10.2.0.0/16 expires=2026-07-01]}\n": {"0.0.0.0/0 allows every address", "10.1.0.0/16 expires=2026-02-02T00:00:00Z is inside 10.0.0.0/8"},

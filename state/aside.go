@@ -13,7 +13,7 @@ import (
 
 // MoveAside empties the range of a partition and keeps what was in it under aside/ of the state directory, as a store
 // that can be opened read-only. It returns its path. It is for a range whose changelog is another one now, or that this
-// build cannot read; a range whose blocks are damaged goes with the whole store. The copy takes no time and no
+// build cannot read; a range whose blocks are damaged goes with the whole store. The copy takes little time and no
 // space: it shares the files. Files hold neighbouring ranges too, whose remains in the copy mean nothing.
 func (s *Store) MoveAside(stage Stage, partition int32, now time.Time) (string, error) {
 	r := s.rangeOf(stage, partition)

@@ -172,7 +172,8 @@ func (r *Range) walk(lower, upper []byte, fn func(key, value []byte) (more bool,
 
 // Apply writes one batch and moves the range from one position to another, or does neither: with ErrMoved unless the
 // range stands at from, which is the position that the writes were computed from (the zero Position for a new range).
-// The batch is in the page cache when Apply returns, no further.
+// The batch is in memory when Apply returns, no further: a log that is not synced is written block by block, so a process
+// that is killed loses its last batches as a machine does.
 func (r *Range) Apply(from, to Position, writes Writes) error {
 	if to.ChangelogID == from.ChangelogID && to.ChangelogNext < from.ChangelogNext {
 		return fmt.Errorf("apply to %v: from %v back to %v", r, from, to)

@@ -4,8 +4,8 @@
 // A [Range] is the state of one partition of one stage. It holds the keys of that partition's changelog and a
 // [Position], which says how much of the changelog and of the stage's input they contain. Both are written in one batch
 // and only from the position the batch was computed from ([Range.Apply]), so a range is always a prefix of its committed
-// changelog, and says which. That is all the durability there is: nothing is synced, a crash of the machine leaves a
-// shorter prefix, and a lost or broken directory costs a restore from the changelog, never an answer.
+// changelog, and says which. That is all the durability there is: nothing is synced, a crash of the process or of the
+// machine leaves a shorter prefix, and a lost or broken directory costs a restore from the changelog, never an answer.
 //
 // Below a state directory lies the store itself in store/ and, in aside/, what was moved out of the way.
 package state

@@ -100,9 +100,11 @@ func ruleAuthorsHour(t *testing.T, brokers, app string, pace time.Duration) {
 	d.write(filepath.Join(live, "broken.yaml"), "id: broken\n")
 	awaitHTTP(t, "http://"+page+"/readyz", "broken.yaml")
 	awaitHTTP(t, "http://"+page+"/metrics", `firstseen_rules_reloads_total{result="failed"} 1`)
+	awaitHTTP(t, "http://"+page+"/metrics", "firstseen_rules_refused 1")
 	if err := os.Remove(filepath.Join(live, "broken.yaml")); err != nil {
 		t.Fatal(err)
 	}
+	awaitHTTP(t, "http://"+page+"/metrics", "firstseen_rules_refused 0")
 	close(half)
 	if err := <-sent; err != nil {
 		t.Fatal(err)

@@ -71,7 +71,7 @@ func (c *bootstrapCmd) Run(a *app) error {
 			}
 			return fn(m)
 		})
-	}, dead.add)
+	}, dead.add, len(c.Rule) > 0)
 	err = errors.Join(err, dead.to.close())
 	if done != nil {
 		c.tell(a, done, &dead)
@@ -126,21 +126,25 @@ func (c *bootstrapCmd) source(a *app, cfg processor.Config) (logSource, error) {
 }
 
 func (c *bootstrapCmd) tell(a *app, done *processor.Bootstrapped, dead *deadLetters) {
-	fmt.Fprintf(a.stderr, "%s read, %s matched", plural(int64(done.Stats.Records), "record"), grouped(done.Matches))
-	if done.First != wire.NoTime {
-		fmt.Fprintf(a.stderr, ", from %s to %s", sinceText(done.First), sinceText(done.Last))
+	fmt.Fprintf(a.stderr, "%s read, %s matched\n", plural(int64(done.Stats.Records), "record"), grouped(done.Matches))
+	for _, d := range []schemas.Dataset{schemas.CloudTrail, schemas.S3Access} {
+		if x, ok := done.Read[d]; ok {
+			fmt.Fprintf(a.stderr, "%s: from %s to %s\n", d, sinceText(x.First), sinceText(x.Last))
+		}
 	}
-	fmt.Fprintln(a.stderr)
 	for reason, n := range dead.counts {
 		fmt.Fprintf(a.stderr, "could not be read: %s: %s\n", grouped(n), reason)
 	}
 	for _, r := range done.Rules {
 		fmt.Fprintf(a.stdout, "%s: history begins %s", r.Rule, sinceText(r.Start))
+		if r.Gap {
+			fmt.Fprint(a.stdout, ", as before: these records end before it, so there is a gap between")
+		}
 		switch {
 		case r.Released:
 			fmt.Fprint(a.stdout, "; its findings are held back no longer")
-		case !r.Extended && r.Start != wire.NoTime && done.Last != wire.NoTime && done.Last < r.Start:
-			fmt.Fprint(a.stdout, ", as before: these records end before it, so there is a gap between")
+		case r.Held:
+			fmt.Fprintf(a.stdout, "; its findings are still held back; --rule %s would end that", r.Rule)
 		}
 		fmt.Fprintln(a.stdout)
 	}

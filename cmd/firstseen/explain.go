@@ -143,7 +143,7 @@ func openDir(dir string, cfg processor.Config) (*processor.Lookup, error) {
 // pickRecord reads the message from its topic.
 func (x *explain) pickRecord(ctx context.Context, topic string, partition int32, offset int64) (*picked, error) {
 	r, err := x.lookup.Record(ctx, topic, partition, offset)
-	if errors.Is(err, processor.ErrNoRecord) {
+	if errors.Is(err, processor.ErrNoRecord) || errors.Is(err, processor.ErrNoTopic) {
 		return nil, usage(err)
 	} else if err != nil {
 		return nil, err

@@ -19,6 +19,7 @@ type asking struct {
 	t      *testing.T
 	cl     *kgo.Client
 	config string
+	rules  string // directory
 	state  string
 	stop   func()
 }
@@ -39,10 +40,10 @@ func askWorker(t *testing.T, before func(*asking)) *asking {
 			t.Error(err)
 		}
 	})
-	a := &asking{t: t, state: filepath.Join(t.TempDir(), "state")}
+	a := &asking{t: t, state: filepath.Join(t.TempDir(), "state"), rules: filepath.Dir(write(t, "shadow.yaml", shadowRule))}
 	http := freeAddress(t)
 	a.config = write(t, "firstseen.yml", fmt.Sprintf("app: ask\ninstance: one\nbrokers: [%q]\nsources: [{topic: cloudtrail}, {topic: s3access}]\npartitions: 4\nstate: {dir: %q}\nhttp: {listen: %q}\nrules: {paths: [%q]}\n",
-		broker.Addr(), a.state, http, write(t, "shadow.yaml", shadowRule)))
+		broker.Addr(), a.state, http, a.rules))
 	if a.cl, err = kgo.NewClient(kgo.SeedBrokers(broker.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {
 		t.Fatal(err)
 	}
@@ -197,6 +198,9 @@ func stateGet(t *testing.T, a *asking) {
 	if v := got[0]; v.Rule != newTermsRule || v.First != "2026-01-02T00:00:00Z" || v.Last != "2026-01-14T00:00:00Z" || v.New != "2026-01-21T00:00:00Z" || v.Count != 6 {
 		t.Errorf("got %+v", v)
 	}
+	if e := execute(t, nil, "state", "get", "-c", a.config, "--rule", newTermsRule+"x", "203.0.113.7"); e.code != exitUsage || !strings.Contains(e.stderr, `no such rule (did you mean "`+newTermsRule+`"?)`) {
+		t.Errorf("a rule of nobody's: exit code %d\n%s", e.code, e.stderr)
+	}
 	if e := execute(t, nil, "state", "get", "--state", a.state, "203.0.113.7"); e.code != exitGuarantee || !strings.Contains(e.stderr, "in use by a running worker or scan: leave --state out and give -c FILE") {
 		t.Errorf("the directory of a running worker: exit code %d\n%s", e.code, e.stderr)
 	}
@@ -209,7 +213,7 @@ func askedWrongly(t *testing.T, a *asking) {
 	}{
 		{"cloudtrail/0/1000", "no committed record of cloudtrail/0 has offset 1000", exitUsage},
 		{"cloudtrail/7/0", "cloudtrail has no partition 7, it has 2", exitUsage},
-		{"nothing/0/0", "the topic does not exist: nothing", exitGuarantee},
+		{"nothing/0/0", "the topic does not exist: nothing", exitUsage},
 		{"cloudtrail/0/3", "the message has 2 records: say which one with --index N\n  --index 0", exitUsage},
 	} {
 		e := execute(t, nil, "explain", "-c", a.config, c.event)

@@ -6,8 +6,10 @@ import (
 	"strings"
 	"time"
 
+	"firstseen/processor"
 	"firstseen/rules"
 	"firstseen/schemas/alert"
+	"firstseen/schemas/wire"
 )
 
 // decide says what came of an outcome, or would: what was written is a fact, what is known of the terms or the window
@@ -56,6 +58,8 @@ func opening(decision string, o *outcome) string {
 		return fmt.Sprintf("Rule %s matches, and whether it alerts is not known", o.rule)
 	case wouldNotAlert:
 		return fmt.Sprintf("Rule %s would not alert", o.rule)
+	case notInForce:
+		return fmt.Sprintf("Rule %s matches, but was not in force", o.rule)
 	}
 	return fmt.Sprintf("No alert from rule %s", o.rule)
 }
@@ -71,10 +75,16 @@ func (k *knowledge) written(o *outcome) (decision, why string) {
 			return madeAlert, or(f.Sentence, "it is at "+f.Place)
 		}
 	}
-	switch k.position {
-	case onTheWay:
+	if k.record != nil && o.force == processor.Never {
+		return notInForce, "no worker has run with it"
+	}
+	if k.position == onTheWay {
 		return isWaiting, k.note
-	case taught:
+	}
+	if decision, why = k.inForce(o); decision != "" {
+		return decision, why
+	}
+	if k.position == taught {
 		return wasLearned, "it was only learned: " + k.note
 	}
 	if i := slices.IndexFunc(o.Alerts, func(f alertFound) bool { return !f.own }); i >= 0 {
@@ -82,6 +92,27 @@ func (k *knowledge) written(o *outcome) (decision, why string) {
 		return joinedWindow, fmt.Sprintf("it is in the window of alert %s, from %s to %s", f.ID, f.Start, f.End)
 	}
 	return "", ""
+}
+
+// inForce decides about an event that is older than the rule, or that the rule may not have been there for; empty: it
+// was there.
+func (k *knowledge) inForce(o *outcome) (decision, why string) {
+	made := ""
+	if k.position == wasRead && k.complete {
+		made = "; no alert was found"
+	}
+	written := stamp(k.picked.message.Timestamp)
+	switch {
+	case k.record == nil || o.force == processor.InForce, o.window != nil && o.Window.Event == o.event: // which it opened
+		return "", ""
+	case o.force == processor.NotYet:
+		return notInForce, fmt.Sprintf("the event was written at %s, and the rule came at %s: what had been read by then it did not look at%s",
+			written, stamp(o.forceSince), made)
+	case o.forceSince == wire.NoTime:
+		return notKnown, fmt.Sprintf("whether it was in force as it is here when the event was written, at %s, is not known%s", written, made)
+	}
+	return notKnown, fmt.Sprintf("the event was written at %s, and whether the rule was in force before %s as it is now is not known%s",
+		written, stamp(o.forceSince), made)
 }
 
 // terms decides by what is known of the terms now. Their first event in the order of arrival and their highest time are

@@ -50,6 +50,8 @@ type outcome struct {
 	term        *wire.Term
 	window      *wire.Window
 	since       stage.Since
+	force       processor.Force // when the event was written
+	forceSince  int64           // see processor.Lookup.InForce
 }
 
 type seenView struct {
@@ -90,6 +92,14 @@ type knowledge struct {
 	position string
 	note     string
 	complete bool // the topics of alerts reach back to the event: an alert that is not there was not made
+}
+
+// topic is the source topic of the record; empty: it is from a file.
+func (k *knowledge) topic() string {
+	if k.record == nil {
+		return ""
+	}
+	return k.record.Topic
 }
 
 // look finds out what comes of the event, and what is known about that.
@@ -188,8 +198,12 @@ func (k *knowledge) lookBroker(ctx context.Context, v *explainView) error {
 	v.Store.Unlike = !k.lookup.HasRuleset(k.set.Hash())
 	for i := range k.outcomes {
 		o := &k.outcomes[i]
-		if r := k.set.Rule(o.rule); r.HasTerms() {
-			o.since = k.lookup.History(r)
+		r := k.set.Rule(o.rule)
+		if r.HasTerms() {
+			o.since = k.lookup.History(r, k.topic())
+		}
+		if k.record != nil {
+			o.force, o.forceSince = k.lookup.InForce(r, k.record.Timestamp.UnixMilli())
 		}
 	}
 	if err := k.locate(ctx); err != nil {

@@ -173,3 +173,29 @@ func TestExplainWithState(t *testing.T) {
 		t.Errorf("state get: %d\n%s%s", e.code, e.stdout, e.stderr)
 	}
 }
+
+// Of rules that a directory's scan had and state get has not, terms have no name; a rule that nobody knows is refused.
+func TestStateGetRules(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	rule := write(t, "terms.yaml", "id: acme.terms\nname: T\ndataset: aws.cloudtrail\nseverity: low\nquery: 'event.action: GetObject'\nnew_terms: {fields: [event.id], history: 7d}\n")
+	scanned(t, "--rules", rule, "--preset", "aws-s3-unauthenticated-reads", "--state", dir, write(t, "log", anonymousRead("e1", "203.0.113.7", "2026-01-02T00:00:00Z")+"\n"))
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"e1", exitOK, "(gone, or not given with --rules; state "},
+		{"--rules " + rule + " e1", exitOK, "e1     acme.terms  2026-01-02T00:00:00Z"},
+		{"--rules " + rule + " --rule acme.terms e1", exitOK, "e1     acme.terms  2026-01-02T00:00:00Z"},
+		{"--preset aws-s3-unauthenticated-reads --rule aws-s3-unauthenticated-reads 203.0.113.7", exitOK, "203.0.113.7  aws-s3-unauthenticated-reads  "},
+		{"--rules " + rule + " --rule acme.term e1", exitUsage, `--rule acme.term: no such rule (did you mean "acme.terms"?); a rule of a file of yours needs --rules PATH`},
+		{"--rule acme.terms e1", exitUsage, "--rule acme.terms: no such rule; a rule of a file of yours needs --rules PATH"},
+		{"--rule aws-s3-unauthenticated-reads 203.0.113.7", exitUsage, "no such rule is loaded; it is a preset: add --preset aws-s3-unauthenticated-reads"},
+		{"--rule " + ipListRule + " 203.0.113.7", exitUsage, "the rule has no new_terms"},
+	} {
+		e := execute(t, nil, append([]string{"state", "get", "--state", dir}, strings.Fields(c.args)...)...)
+		if e.code != c.code || !strings.Contains(e.stdout+e.stderr, c.says) {
+			t.Errorf("state get %s: exit code %d\n%s%swant %d, %s", c.args, e.code, e.stdout, e.stderr, c.code, c.says)
+		}
+	}
+}

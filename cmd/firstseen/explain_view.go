@@ -22,12 +22,13 @@ const (
 	isDead        = "dead_letter"     // the rule cannot decide about it
 	notKnown      = "unknown"         // it matches, and what came of it is not known
 	wasLearned    = "learned"         // it only taught its terms
+	notInForce    = "not_in_force"    // no worker ran with the rule when the event was written
 	noAlert       = "no_alert"        // it matches and made none
 	wouldNotAlert = "would_not_alert" // it matches and would make none now
 	noMatch       = "no_match"
 )
 
-var decisions = []string{madeAlert, madeHeld, joinedWindow, wouldAlert, isWaiting, isDead, notKnown, wasLearned, noAlert, wouldNotAlert, noMatch}
+var decisions = []string{madeAlert, madeHeld, joinedWindow, wouldAlert, isWaiting, isDead, notKnown, wasLearned, notInForce, noAlert, wouldNotAlert, noMatch}
 
 // explainView is everything that is said about an event. Times are RFC 3339.
 type explainView struct {

@@ -31,7 +31,7 @@ func (c *leaveCmd) Run(a *app) error {
 		return usage(err)
 	}
 	if err == nil {
-		fmt.Fprintf(a.stdout, "if a worker of this name does run, it joins again: stop it first\n")
+		fmt.Fprintln(a.stderr, "a worker of this name that still runs joins again: stop it first")
 	}
 	return err
 }

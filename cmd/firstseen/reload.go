@@ -89,8 +89,8 @@ func (r *reloader) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-hangup:
-			r.log.Info("SIGHUP: reloading the rules")
 			loaded = r.reload(ctx)
+			r.log.Info("SIGHUP: the rules were read again", "in_force", r.failed == "")
 		case <-tick.C:
 			now := r.stamp()
 			if now == before && (now != loaded || r.failed != "") { // what is being written is left alone
@@ -112,6 +112,9 @@ func (r *reloader) reload(ctx context.Context) (stamp string) {
 	switch {
 	case ctx.Err() != nil:
 	case err == nil:
+		if r.failed != "" {
+			r.log.Info("the rules on disk can be used again, and are in force")
+		}
 		r.failed = ""
 	case err.Error() != r.failed:
 		r.failed = err.Error()

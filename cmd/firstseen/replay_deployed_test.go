@@ -32,6 +32,7 @@ type replayed struct {
 	start  time.Time // of the traffic
 	model  *traffic.Model
 	alerts int // that the model makes of all of it
+	listed int // of the rule with the allowlist
 }
 
 // deploy sets up a deployment with a change to a rule, and makes traffic for it.

@@ -5,14 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 
 	"firstseen/processor"
+	"firstseen/rules"
+	"firstseen/rules/builtin"
+	"firstseen/rules/rulefile"
 	"firstseen/schemas"
 )
 
 type stateGetCmd struct {
 	configFlags `embed:""`
+	Rules       []string `sep:"none" placeholder:"PATH" help:"Rule file, or directory of them, beside those of the configuration: terms of its rules are named. May be given several times."`
+	Preset      []string `sep:"none" placeholder:"NAME" help:"A built-in rule that is off unless named. May be given several times."`
 	State       string   `placeholder:"DIR" help:"The state directory of scan --state, or of a worker that does not run. Default: ask the brokers."`
 	Rule        string   `placeholder:"ID" help:"Only this rule."`
 	JSON        bool     `name:"json" help:"Print one JSON document."`
@@ -38,6 +44,7 @@ func (c *stateGetCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	cfg.Rules.Paths, cfg.Rules.Presets = append(cfg.Rules.Paths, c.Rules...), append(cfg.Rules.Presets, c.Preset...)
 	set, err := loadRules(cfg, discardLog())
 	if err != nil {
 		return usage(err)
@@ -56,6 +63,9 @@ func (c *stateGetCmd) Run(a *app) error {
 		return err
 	}
 	defer l.Close() // it was only read
+	if err := c.checkRule(set, l.RulesWithTerms()); err != nil {
+		return usage(err)
+	}
 	terms := make([]string, len(c.Terms))
 	for i, t := range c.Terms {
 		terms[i] = t
@@ -81,6 +91,21 @@ func (c *stateGetCmd) Run(a *app) error {
 	return c.print(a.stdout, terms, views)
 }
 
+// checkRule says what is wrong with --rule. Known are the rules that are loaded and those that workers have run with.
+func (c *stateGetCmd) checkRule(set *rules.Set, known []string) error {
+	if c.Rule == "" || slices.Contains(known, c.Rule) {
+		return nil
+	}
+	if set.Rule(c.Rule) != nil {
+		return fmt.Errorf("--rule %s: the rule has no new_terms, so no terms are remembered for it", c.Rule)
+	}
+	if slices.Contains(builtin.Presets(), c.Rule) {
+		return fmt.Errorf("--rule %s: no such rule is loaded; it is a preset: add --preset %s", c.Rule, c.Rule)
+	}
+	problem := rulefile.Problem{Message: fmt.Sprintf("--rule %s: no such rule", c.Rule), Suggestion: rulefile.Nearest(c.Rule, known)}
+	return fmt.Errorf("%s; a rule of a file of yours needs --rules PATH", problem)
+}
+
 func (c *stateGetCmd) print(w io.Writer, terms []string, views []termView) error {
 	if c.JSON {
 		enc := json.NewEncoder(w)
@@ -101,7 +126,9 @@ func (c *stateGetCmd) print(w io.Writer, terms []string, views []termView) error
 	for _, v := range views {
 		rule := v.Rule
 		if rule == "" {
-			rule = "(gone, state " + v.State + ")"
+			if rule = "(gone, state " + v.State + ")"; c.State != "" { // a directory does not know what rules there were
+				rule = "(gone, or not given with --rules; state " + v.State + ")"
+			}
 		}
 		_, werr := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", shown(list(v.Terms), 200), rule, v.First, v.Last, or(v.New, "-"), grouped(v.Count), v.Partition)
 		err = errors.Join(err, werr)

@@ -16,13 +16,13 @@ CONSTANTS
     MaxFaults, \* how many faults there may be
     MaxTime,   \* how far the brokers' clock goes
     Shared,    \* the lanes are of one process and have one store
-    Aging,     \* logs are cleaned, input is purged, stores are backed up
-    Mutation   \* what is broken on purpose, "none" in the protocol as it is
+    Upkeep,    \* of "clean", "backup", "purge": what else goes on
+    Broken     \* what is broken on purpose: nothing in the protocol as it is
 
 None == "none"  \* nobody
 
-Retention == 2  \* delete.retention.ms of the changelog, in steps of the clock
-Half      == 1  \* half of that: how old a store may be when it is opened
+Retention == 1  \* delete.retention.ms of the changelog, in steps of the clock
+Half      == 0  \* half of that, rounded down: how old a store may be when opened
 
 VARIABLES
     log,    \* the changelog partition: see Entry
@@ -51,10 +51,13 @@ Ref(i)          == i % 2
 -----------------------------------------------------------------------------
 (* The changelog. A transaction writes one entry: the key's new value         *)
 (* (0: tombstone) and with it the record \x00offset. A marker decides it.     *)
+(* ts is when a barrier was written, and for a tombstone when the log cleaner *)
+(* first saw it (its delete horizon is delete.retention.ms later).            *)
+Never == MaxTime + 1
 
-Txn(value, in, right) == [kind |-> "txn", value |-> value, in |-> in, right |-> right, st |-> "open", ts |-> now]
+Txn(value, in, right) == [kind |-> "txn", value |-> value, in |-> in, right |-> right, st |-> "open", ts |-> Never]
 Barrier               == [kind |-> "barrier", value |-> 0, in |-> 0, right |-> TRUE, st |-> "ok", ts |-> now]
-Entry == [kind: {"txn", "barrier"}, value: 0..N, in: 0..N, right: BOOLEAN, st: {"open", "ok", "aborted"}, ts: 0..MaxTime]
+Entry == [kind: {"txn", "barrier"}, value: 0..N, in: 0..N, right: BOOLEAN, st: {"open", "ok", "aborted"}, ts: 0..Never]
 
 Max(S) == CHOOSE x \in S : \A y \in S : y <= x
 Min(S) == CHOOSE x \in S : \A y \in S : x <= y
@@ -73,7 +76,7 @@ Truth == [i \in 1..Len(log) |-> [log[i] EXCEPT !.st =
 (* transaction is never removed, its tombstone is.                            *)
 Step(l, d, i) ==
     LET e    == l[i]
-        seen == e.kind = "txn" /\ (e.st = "ok" \/ (Mutation = "readUncommitted" /\ e.st = "open"))
+        seen == e.kind = "txn" /\ (e.st = "ok" \/ ("readUncommitted" \in Broken /\ e.st = "open"))
     IN [d EXCEPT !.next  = i + 1,
                  !.value = IF seen /\ i \notin gone THEN e.value ELSE @,
                  !.in    = IF seen /\ (i \notin gone \/ i = LastOk(l)) THEN e.in ELSE @]
@@ -151,7 +154,7 @@ Release(w) ==
 (* while a transaction on the offset is pending.                              *)
 FetchOffset(w) ==
     /\ lane[w].pc = "fetch"
-    /\ Mutation # "unstableFetch" => \A x \in W : tx[x].off = 0
+    /\ "unstableFetch" \notin Broken => \A x \in W : tx[x].off = 0
     /\ lane' = [lane EXCEPT ![w].pc = "barrier", ![w].base = off]
     /\ UNCHANGED <<brokers, disk, copy, now, faults>>
 
@@ -160,19 +163,19 @@ FetchOffset(w) ==
 (* is emptied.                                                                *)
 WriteBarrier(w) ==
     LET d == disk[D(w)]
-        start == IF d.next > 1 /\ now - d.asof > Half /\ Mutation # "oldStore" THEN Empty ELSE d
+        start == IF d.next > 1 /\ now - d.asof > Half /\ "oldStore" \notin Broken THEN Empty ELSE d
     IN /\ lane[w].pc = "barrier"
        /\ log' = Append(log, Barrier)
        /\ disk' = [disk EXCEPT ![D(w)] = start]
        /\ lane' = [lane EXCEPT ![w].pc = "read", ![w].pos = start.next,
                      \* the mutant takes the last stable offset for the end
-                     ![w].bar = IF Mutation \in {"lso", "lsoUnchecked"} THEN Lso - 1 ELSE Len(log) + 1]
+                     ![w].bar = IF "lso" \in Broken THEN Lso - 1 ELSE Len(log) + 1]
        /\ UNCHANGED <<gone, tx, off, gen, owner, first, net, out, wrong, copy, now, faults>>
 
 (* lane.ready: what the state is current to and what the group has committed  *)
 (* must be the same offset; else the partition is in quarantine.              *)
 Opened(w, d) ==
-    IF (d.in = lane[w].base \/ Mutation = "lsoUnchecked") /\ lane[w].base + 1 >= first THEN "ready" ELSE "quarantine"
+    IF (d.in = lane[w].base \/ "unchecked" \in Broken) /\ lane[w].base + 1 >= first THEN "ready" ELSE "quarantine"
 
 (* restoring.apply: a read_committed reader brings the store up to the first  *)
 (* barrier that is its own or later. It may be cut short after any batch, and *)
@@ -180,18 +183,18 @@ Opened(w, d) ==
 (* (compare and apply), and the session ends.                                 *)
 Read(w) ==
     LET d     == disk[D(w)]
-        avail == IF Mutation = "readUncommitted" THEN Len(log) ELSE Lso - 1
+        avail == IF "readUncommitted" \in Broken THEN Len(log) ELSE Lso - 1
         ends  == {i \in d.next..avail : i >= lane[w].bar /\ log[i].kind = "barrier" /\ i \notin gone}
-        last  == CASE Mutation \in {"lso", "lsoUnchecked"} -> lane[w].bar
+        last  == CASE "lso" \in Broken -> lane[w].bar
                    [] ends # {}                            -> Min(ends)
                    [] OTHER                                -> avail
-        atEnd == Mutation \in {"lso", "lsoUnchecked"} \/ ends # {}
+        atEnd == "lso" \in Broken \/ ends # {}
     IN /\ lane[w].pc = "read"
        /\ IF d.next # lane[w].pos
           THEN Stop(w) /\ UNCHANGED disk
-          ELSE \E to \in (IF atEnd THEN {d.next, last} ELSE {last}) :
+          ELSE \E to \in (IF atEnd /\ d.next < last THEN {d.next, last} ELSE {last}) :
                LET done == atEnd /\ to = last
-                   new  == [Fold(log, d, to) EXCEPT !.asof = IF done THEN IF to > 0 THEN log[to].ts ELSE now ELSE @]
+                   new  == [Fold(log, d, to) EXCEPT !.asof = IF ~done THEN @ ELSE IF to \in ends THEN log[to].ts ELSE now]
                IN /\ done \/ to >= d.next
                   /\ disk' = [disk EXCEPT ![D(w)] = new]
                   /\ lane' = [lane EXCEPT ![w].pos = new.next, ![w].pc = IF done THEN Opened(w, new) ELSE @]
@@ -211,7 +214,7 @@ Produce(w) ==
        /\ log' = Append(log, Txn(Count(i, v), i, v = Ref(i - 1)))
        /\ tx' = [tx EXCEPT ![w].st = "open", ![w].put = Len(log) + 1]
        /\ net' = net \cup {[w |-> w, ep |-> lane[w].ep, what |-> "offset", gen |-> lane[w].gen, in |-> i]}
-       /\ disk' = IF Mutation = "applyFirst" THEN [disk EXCEPT ![D(w)].value = Count(i, v)] ELSE disk
+       /\ disk' = IF "applyFirst" \in Broken THEN [disk EXCEPT ![D(w)].value = Count(i, v)] ELSE disk
        /\ lane' = [lane EXCEPT ![w].pc = "sent", ![w].put = Len(log) + 1]
        /\ UNCHANGED <<gone, off, gen, owner, first, out, wrong, copy, now, faults>>
 
@@ -221,7 +224,7 @@ Produce(w) ==
 OffsetArrives(m) ==
     LET w  == m.w
         ok == /\ m.ep = tx[w].ep /\ tx[w].st = "open"
-              /\ m.gen = gen \/ Mutation = "noFence"
+              /\ m.gen = gen \/ "noFence" \in Broken
     IN /\ m.what = "offset"
        /\ tx' = IF ok THEN [tx EXCEPT ![w].off = m.in] ELSE tx
        /\ IF lane[w].pc = "sent" /\ lane[w].ep = m.ep
@@ -271,7 +274,7 @@ Answered(w) ==
 Apply(w) ==
     LET n == lane[w].put
     IN /\ Answered(w) /\ tx[w].res = "ok"
-       /\ IF disk[D(w)].next = lane[w].pos \/ Mutation = "noCompare"
+       /\ IF disk[D(w)].next = lane[w].pos \/ "noCompare" \in Broken
           THEN /\ disk' = [disk EXCEPT ![D(w)] = [@ EXCEPT !.next = n + 1, !.in = log[n].in, !.value = log[n].value]]
                /\ lane' = [lane EXCEPT ![w].pc = "ready", ![w].base = log[n].in, ![w].pos = n + 1, ![w].put = 0]
           ELSE Stop(w) /\ UNCHANGED disk
@@ -296,23 +299,26 @@ Fenced(w) ==
 
 (* lane.purge: input that this lane has consumed and knows to be committed.   *)
 Purge(w) ==
-    /\ Aging
-    /\ IF Mutation = "purgeRead" THEN lane[w].pc = "sent" ELSE lane[w].pc = "ready"
-    /\ LET upTo == lane[w].base + (IF Mutation = "purgeRead" THEN 2 ELSE 1)
+    /\ "purge" \in Upkeep
+    /\ IF "purgeRead" \in Broken THEN lane[w].pc = "sent" ELSE lane[w].pc = "ready"
+    /\ LET upTo == lane[w].base + (IF "purgeRead" \in Broken THEN 2 ELSE 1)
        IN first < upTo /\ first' = upTo
     /\ UNCHANGED <<log, gone, tx, off, gen, owner, net, out, wrong, lane, disk, copy, now, faults>>
 
-(* The log cleaner: what is superseded goes, and tombstones older than        *)
-(* delete.retention.ms. It stays below the last stable offset.                *)
+(* The log cleaner: what is superseded goes, and tombstones that it first saw *)
+(* longer than delete.retention.ms ago. It stays below the last stable offset.*)
 Clean ==
     LET upTo     == Lso - 1
         txns     == {i \in OkTxns(log) : i <= upTo}
         barriers == {i \in 1..upTo : log[i].kind = "barrier"}
         old      == {i \in txns : i < Max(txns)} \cup {i \in barriers : i < Max(barriers)}
-        expired  == {i \in txns : log[i].value = 0 /\ now - log[i].ts > Retention}
-    IN /\ Aging /\ ~(old \cup expired \subseteq gone)
+        new      == {i \in txns : log[i].value = 0 /\ log[i].ts = Never}
+        expired  == {i \in txns \ new : log[i].value = 0 /\ now > log[i].ts + Retention}
+    IN /\ "clean" \in Upkeep
+       /\ new # {} \/ ~(old \cup expired \subseteq gone)
+       /\ log' = [i \in 1..Len(log) |-> IF i \in new THEN [log[i] EXCEPT !.ts = now] ELSE log[i]]
        /\ gone' = gone \cup old \cup expired
-       /\ UNCHANGED <<log, tx, off, gen, owner, first, net, out, wrong, lane, disk, copy, now, faults>>
+       /\ UNCHANGED <<tx, off, gen, owner, first, net, out, wrong, lane, disk, copy, now, faults>>
 
 (* The transaction coordinator ends the transaction of a dead producer.       *)
 TimeOut(w) ==
@@ -339,7 +345,7 @@ Crash(w) ==
 (* on.                                                                        *)
 Unknown(w) ==
     /\ lane[w].pc \in {"sent", "end"} /\ Fault
-    /\ IF Mutation = "goOn" THEN Goto(w, "ready") ELSE Stop(w)
+    /\ IF "goOn" \in Broken THEN Goto(w, "ready") ELSE Stop(w)
     /\ UNCHANGED <<brokers, disk, copy, now>>
 
 (* The lane was silent for a session time-out: from now on it is a zombie.    *)
@@ -353,15 +359,15 @@ TimeOutAlive(w) == lane[w].pc # "down" /\ TimeOut(w) /\ Fault
 
 (* Someone makes a backup of the state directory.                             *)
 Keep(w) ==
-    /\ Aging /\ copy[w] = Empty /\ disk[w].next > 1
+    /\ "backup" \in Upkeep /\ copy[w] = Empty /\ disk[w].next > 1
     /\ copy' = [copy EXCEPT ![w] = disk[w]]
     /\ UNCHANGED <<brokers, lane, disk, now, faults>>
 
 (* Time passes. What is assumed: a restore takes less than half of            *)
 (* delete.retention.ms.                                                       *)
 Tick ==
-    /\ Aging /\ now < MaxTime /\ now' = now + 1
-    /\ Mutation # "slowRestore" =>
+    /\ now < MaxTime /\ now' = now + 1
+    /\ "slowRestore" \notin Broken =>
          \A w \in W : lane[w].pc = "read" /\ lane[w].bar # 0 => now + 1 - log[lane[w].bar].ts <= Half
     /\ UNCHANGED <<brokers, lane, disk, copy, faults>>
 

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"firstseen/processor"
+	"firstseen/state"
+)
+
+// TestOperate goes through what an operator does with a deployment of one worker: examine it, look at its dead letters
+// and write them back, and, once it is stopped, compare its state with the changelogs and take it out of the groups.
+func TestOperate(t *testing.T) {
+	a := askWorker(t, func(*asking) {})
+	expect := func(code int, part string, args ...string) execution {
+		t.Helper()
+		e := execute(t, nil, append(args, "-c", a.config)...)
+		if e.code != code || !strings.Contains(e.stdout+e.stderr, part) {
+			t.Fatalf("%v: exit code %d, want %d and %q\n%s%s", args, e.code, code, part, e.stdout, e.stderr)
+		}
+		return e
+	}
+	a.add("cloudtrail", anonymousRead("a", "203.0.113.7", "2026-01-02T00:00:00Z"))
+	a.add("s3access", strings.Replace(accessLine("192.0.2.2", "31/Jan/2026:10:00:00 +0000", "wget"), "192.0.2.2", "10.0.0.1/8", 1))
+	broken := a.add("cloudtrail", strings.Replace(anonymousRead("x", "203.0.113.7", "2026-01-14T00:00:00Z"), "}}", ",}}", 1))
+	a.settled(broken)
+
+	e := expect(exitOK, "all instances run the rules of this configuration", "doctor")
+	if strings.Contains(e.stdout, "warn ") || strings.Contains(e.stdout, "FAIL") || !strings.HasSuffix(e.stderr, "0 warnings, 0 failed\n") {
+		t.Errorf("of a deployment that is well:\n%s%s", e.stdout, e.stderr)
+	}
+	var checks []processor.Check
+	if e = expect(exitOK, "", "doctor", "--json"); json.Unmarshal([]byte(e.stdout), &checks) != nil || len(checks) < 20 {
+		t.Errorf("%d checks:\n%s", len(checks), e.stdout)
+	}
+	expect(exitOK, "warn  rules         ask: the rules of this configuration", "doctor", "--set", "rules.set="+newTermsRule+".new_terms.history=3d")
+	expect(exitGuarantee, "FAIL  topics        sources: the deployment reads cloudtrail, s3access, this configuration names cloudtrail; next: correct sources", "doctor", "--set", "sources=cloudtrail")
+	expect(exitGuarantee, "no broker answers", "doctor", "--set", "brokers="+freeAddress(t))
+
+	e = expect(exitOK, "2 dead letters, 2 shown", "dlq", "list")
+	if strings.Count(e.stdout, "\n") != 2 || !strings.Contains(e.stdout, "invalid_json      "+broken) || !strings.Contains(e.stdout, "rule_error        s3access/0/0 record 0  ") {
+		t.Errorf("dlq list:\n%s", e.stdout)
+	}
+	var letter letterView
+	if e = expect(exitOK, "1 dead letter, 1 shown", "dlq", "list", "--json", "--reason", "invalid_json", "--since", "1h"); json.Unmarshal([]byte(e.stdout), &letter) != nil ||
+		letter.Topic != "cloudtrail" || letter.Offset != 1 || letter.Index != -1 || !strings.Contains(letter.Value, `,}}`) {
+		t.Errorf("%+v\n%s", letter, e.stdout)
+	}
+	expect(exitOK, "0 dead letters", "dlq", "list", "--since", time.Now().Add(time.Hour).Format(time.RFC3339))
+	expect(exitOK, "2 dead letters, 1 shown", "dlq", "list", "-n", "1")
+	expect(exitUsage, "the reasons are", "dlq", "list", "--reason", "unlucky")
+	expect(exitUsage, "--since tomorrow", "dlq", "list", "--since", "tomorrow")
+	expect(exitUsage, "", "dlq", "redrive")
+	expect(exitUsage, "", "dlq", "redrive", "--all", "--reason", "invalid_json")
+	for range 2 {
+		expect(exitOK, "would be redriven: s3access/0/0 record 0, rule_error", "dlq", "redrive", "--reason", "rule_error", "--dry-run")
+	}
+	expect(exitOK, "redriven: s3access/0/0 record 0, rule_error\n1 redriven, 0 skipped", "dlq", "redrive", "--reason", "rule_error")
+
+	expect(exitGuarantee, "is in use by a running worker: stop it first", "state", "verify")
+	expect(exitUsage, `have no member of instance "two"; they have members of: one`, "leave", "two")
+	a.stop()
+	e = expect(exitOK, "ok       detect/", "state", "verify")
+	if strings.Contains(e.stdout, "FAIL") || strings.Count(e.stdout, "\n") != 8 {
+		t.Errorf("state verify:\n%s", e.stdout)
+	}
+	expect(exitOK, "holds no such range", "state", "verify", "--partition", "9")
+	expect(exitUsage, "no such directory", "state", "verify", "--state", filepath.Join(t.TempDir(), "none"))
+	forge(t, a.state)
+	e = expect(exitGuarantee, fmt.Sprintf("delete %s, the worker restores it", a.state), "state", "verify")
+	if !strings.Contains(e.stdout, `"made up"`) || strings.Count(e.stdout, "FAIL") != 1 {
+		t.Errorf("state verify:\n%s", e.stdout)
+	}
+	expect(exitOK, "removed ask-group-one-0", "leave", "one")
+	expect(exitUsage, "they have members of: none else", "leave", "one")
+	expect(exitOK, "no worker runs this stage", "doctor")
+}
+
+// forge puts a key into a state directory that no changelog has.
+func forge(t *testing.T, dir string) {
+	t.Helper()
+	store, err := state.Open(dir, state.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := store.Range(state.Detect, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pos, _ := r.Position()
+	if err := r.Apply(pos, pos, func(yield func(key, value []byte) bool) { yield([]byte("\x01rulestatmade up"), []byte("value")) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
