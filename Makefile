@@ -32,6 +32,10 @@ test-elastic: ## the rules of a checkout of elastic/detection-rules, RULES=DIR, 
 	@if test -z "$(RULES)"; then echo "test-elastic: SKIPPED, RULES=DIR must name a checkout of https://github.com/elastic/detection-rules"; else \
 		cd rules/imported && ELASTIC_RULES='$(abspath $(RULES))' go test -vet=off -count 1 -timeout 10m -tags elastic -run '^TestElasticRules$$' -args -rapid.checks 1000 -rapid.nofailfile; fi
 
+.PHONY: model
+model: ## the protocol's model (docs/spec) checked by TLC, with Java and Maven
+	scripts/tlc
+
 .PHONY: lint
 lint: .build/golangci-lint ## gofmt, go vet, golangci-lint
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted (make fmt):" $$files; exit 1; }

@@ -353,9 +353,25 @@ func TestRunTests(t *testing.T) {
 	if len(results) != 5 || !results[0].Passed() || results[1].Passed() || results[1].Got || results[1].Err != nil {
 		t.Fatalf("got %+v", results)
 	}
+	if x := results[1]; x.Explanation.Because != QueryFails || !slices.Equal(x.Values["event.action"], []string{"PutObject"}) {
+		t.Errorf("what decided: %s of %q", x.Explanation.Because, x.Values)
+	}
 	for _, r := range results[2:] {
 		if r.Passed() || r.Err == nil {
 			t.Errorf("a log that is no record passes: %+v", r)
+		}
+	}
+}
+
+// A rule with terms makes nothing of a record that has none of them, so no test of it may want a match.
+func TestRunTestsTerms(t *testing.T) {
+	s, r := ruleFor(t, false, "query: 'event.action: GetObject'\nnew_terms: {fields: [source.address, aws.cloudtrail.resources.arn], history: 7d}\ntests:\n"+
+		"  - {Name: both, ExpectedResult: true, Log: {eventSource: s3.amazonaws.com, eventName: GetObject, sourceIPAddress: 192.0.2.1, resources: [{ARN: a}]}}\n"+
+		"  - {Name: one, ExpectedResult: false, Log: {eventSource: s3.amazonaws.com, eventName: GetObject, sourceIPAddress: 192.0.2.1}}\n"+
+		"  - {Name: one is wanted, ExpectedResult: true, Log: {eventSource: s3.amazonaws.com, eventName: GetObject, sourceIPAddress: 192.0.2.1}}\n")
+	for i, want := range []bool{true, true, false} {
+		if got := RunTests(s, r)[i]; got.Passed() != want || got.Err != nil || got.Got != (i == 0) {
+			t.Errorf("%+v, want passed %v", got, want)
 		}
 	}
 }

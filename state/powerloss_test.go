@@ -25,7 +25,7 @@ import (
 //
 //	POWERLOSS_SEEDS=42 go test ./state -run TestPowerLossAtEveryWrite/seed=42$
 func TestPowerLossAtEveryWrite(t *testing.T) {
-	seeds := 1
+	seeds := 2
 	if n, err := strconv.Atoi(os.Getenv("POWERLOSS_SEEDS")); err == nil {
 		seeds = n
 	}

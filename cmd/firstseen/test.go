@@ -153,7 +153,7 @@ func (t *testRun) all() error {
 		case result.Err != nil:
 			failure = result.Err.Error()
 		case !result.Passed():
-			failure = map[bool]string{true: "want a match, got none", false: "want no match, got one"}[test.Want]
+			failure = recordFailure(&result)
 		}
 		t.add("record", test.file, test.Name, failure, began)
 		if err := t.coverage.Add(test.Log, rulefile.ScenarioStart); err != nil {

@@ -84,11 +84,11 @@ SKIP  Acme.Payroll/Mocked
 	e := execute(t, nil, "test", files(t, "a.yml", foreign, "b.yml", preset))
 	const wantBuiltin = `PASS  AWS.S3.ServerAccess.IPWhitelist/Another bucket
 FAIL  AWS.S3.ServerAccess.IPWhitelist/The backup
-      want no match, got one
+      want no match, got one: 192.0.2.1 is in no network of its allowlist
 SKIP  AWS.S3.ServerAccess.IPWhitelist/Mocked
       its Mocks replace functions of a rule in Python
 FAIL  AWS.S3.ServerAccess.Unauthenticated/Another bucket
-      want no match, got one
+      want no match, got one: its query holds: there is no requester
 PASS  AWS.S3.ServerAccess.Unauthenticated/The backup
 SKIP  AWS.S3.ServerAccess.Unauthenticated/Mocked
       its Mocks replace functions of a rule in Python

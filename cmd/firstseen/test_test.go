@@ -66,9 +66,9 @@ func TestTestFailures(t *testing.T) {
 	e := execute(t, nil, "test", file)
 	const want = `PASS  acme.reads/payroll
 FAIL  acme.reads/other
-      want a match, got none
+      want a match, got none: its query does not hold: bucket: "payroll" is false of "logs"
 FAIL  acme.reads/none
-      want no match, got one
+      want no match, got one: its query holds: bucket: "payroll" is true of "payroll"
 FAIL  acme.reads/no record
       unknown_shape: neither JSON nor an S3 access log line
 PASS  acme.reads/the second alerts
@@ -115,7 +115,7 @@ func TestTestReports(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s := suites.Suites; suites.Tests != 9 || suites.Failures != 6 || len(s) != 1 || s[0].Name != "acme.reads" || len(s[0].Cases) != 9 ||
-		s[0].Cases[0].Failure != nil || s[0].Cases[1].Failure.Message != "want a match, got none" {
+		s[0].Cases[0].Failure != nil || s[0].Cases[1].Failure.Message != `want a match, got none: its query does not hold: bucket: "payroll" is false of "logs"` {
 		t.Errorf("JUnit:\n%s", content)
 	}
 }
@@ -135,6 +135,47 @@ func TestTestWithoutTests(t *testing.T) {
 	} {
 		if e := execute(t, nil, append([]string{"test"}, c.args...)...); e.code != exitUsage || !strings.Contains(e.stderr, c.says) {
 			t.Errorf("test %v: exit code %d, %s", c.args, e.code, e.stderr)
+		}
+	}
+}
+
+// A test of a record wants what the rule makes of it alone, with nothing seen before, and its failure names what decided:
+// the query, the exception, the allowlist, or that there is nothing that could be new.
+func TestTestSaysWhy(t *testing.T) {
+	const terms = "new_terms: {fields: [source.address, user_agent.original], history: 7d}\n"
+	for _, c := range []struct{ name, keys, log, want string }{
+		{"new terms", terms, "{remoteip: 192.0.2.1, bucket: b, useragent: curl}", ""},
+		{"one is missing", terms, "{remoteip: 192.0.2.1, bucket: b}",
+			"want a match, got none: the record has no user_agent.original, so there is nothing that could be new"},
+		{"both are missing", terms, "{bucket: b}",
+			"want a match, got none: the record has no source.address and no user_agent.original, so there is nothing that could be new"},
+		{"the query", "query: 'bucket: a and operation: REST.GET.*'\n", "{bucket: b, operation: REST.GET.OBJECT}",
+			`want a match, got none: its query does not hold: bucket: "a" is false of "b"`},
+		{"the query, of a field that is not there", "query: 'requester: a'\n", "{bucket: b}",
+			"want a match, got none: its query does not hold: there is no requester"},
+		{"the exception", "except: 'bucket: b'\n", "{bucket: b}", `want a match, got none: its exception holds: bucket: "b" is true of "b"`},
+		{"no address", "allowlist: {field: remoteip, networks: [10.0.0.0/8]}\n", "{bucket: b}", "want a match, got none: the record has no remoteip to look up"},
+		{"an allowed address", "allowlist: {field: remoteip, networks: [10.0.0.0/8]}\n", "{remoteip: 10.0.0.1, bucket: b}", "want a match, got none: 10.0.0.1 is allowed by 10.0.0.0/8 at "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rule := "id: r\nname: R\ndataset: aws.s3access\nmode: off\nseverity: low\n" + c.keys + "tests:\n  - {Name: n, ExpectedResult: %, Log: " + c.log + "}\n"
+			e := execute(t, nil, "test", write(t, "r.yaml", strings.Replace(rule, "%", "true", 1)))
+			if c.want == "" && e.code != exitOK || c.want != "" && (e.code != exitFindings || !strings.HasPrefix(e.stdout, "FAIL  r/n\n      "+c.want)) {
+				t.Errorf("exit code %d\n%s%swant %s", e.code, e.stdout, e.stderr, c.want)
+			}
+			// The test that wants the opposite has the opposite outcome.
+			if opposite := execute(t, nil, "test", write(t, "r.yaml", strings.Replace(rule, "%", "false", 1))); (opposite.code == exitOK) == (e.code == exitOK) {
+				t.Errorf("whatever is wanted the exit code is %d\n%s", e.code, opposite.stdout)
+			}
+		})
+	}
+	for keys, want := range map[string]string{
+		"": "the rule has no query, so every record of aws.s3access matches",
+		"allowlist: {field: remoteip, networks: [10.0.0.0/8]}\n": "192.0.2.1 is in no network of its allowlist",
+	} {
+		e := execute(t, nil, "test", write(t, "r.yaml", "id: r\nname: R\ndataset: aws.s3access\nseverity: low\n"+keys+"tests:\n  - {Name: n, ExpectedResult: false, Log: {remoteip: 192.0.2.1, bucket: b}}\n"))
+		if !strings.HasPrefix(e.stdout, "FAIL  r/n\n      want no match, got one: "+want+"\n") {
+			t.Errorf("exit code %d\n%s%swant %s", e.code, e.stdout, e.stderr, want)
 		}
 	}
 }
