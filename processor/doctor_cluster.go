@@ -260,7 +260,7 @@ func (x *doctor) disk() {
 	switch {
 	case usage.AvailBytes < gib/4:
 		x.say(CheckFail, "disk", on, "make room, or move state.dir; nothing is lost, the state is restored from its changelogs", "%s: the store will soon fail", free)
-	case usage.AvailBytes < gib || usage.AvailBytes < usage.TotalBytes/20:
+	case usage.AvailBytes < 2*gib:
 		x.say(CheckWarn, "disk", on, "make room, or move state.dir", "%s", free)
 	default:
 		x.ok("disk", on, "%s", free)

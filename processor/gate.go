@@ -114,7 +114,7 @@ func (l *lane) noteQuarantine() {
 		}
 	}
 	for _, p := range l.owned() {
-		if p.lesson != nil && l.w.control.get(key(p.tp)) != nil {
+		if l.w.control.get(key(p.tp)) != nil {
 			note(p.tp, nil)
 		}
 	}

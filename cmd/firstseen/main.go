@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"firstseen/processor"
+	"firstseen/state"
 )
 
 // version is set by the build.
@@ -113,7 +114,8 @@ func run(a *app, args []string) int {
 			fmt.Fprintln(a.stderr, "firstseen:", exit.err)
 		}
 		return exit.code
-	case errors.Is(err, processor.ErrGuarantee), errors.Is(err, processor.ErrUnreachable), errors.Is(err, processor.ErrNoTopic):
+	case errors.Is(err, processor.ErrGuarantee), errors.Is(err, processor.ErrUnreachable), errors.Is(err, processor.ErrNoTopic),
+		errors.Is(err, state.ErrFailed), errors.Is(err, state.ErrCorrupt):
 		fmt.Fprintln(a.stderr, "firstseen:", err)
 		return exitGuarantee
 	}
