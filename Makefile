@@ -39,7 +39,7 @@ model: ## the protocol's model (docs/spec) checked by TLC, with Java and Maven
 .PHONY: lint
 lint: .build/golangci-lint ## gofmt, go vet, golangci-lint
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted (make fmt):" $$files; exit 1; }
-	bash -n scripts/kafka scripts/vuln scripts/fuzz .ci/run
+	bash -n scripts/kafka scripts/tlc scripts/vuln scripts/fuzz .ci/run
 	go vet -tags kafka,elastic ./...
 	cd compose && go vet ./... && ../.build/golangci-lint run
 	.build/golangci-lint run

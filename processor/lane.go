@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -350,17 +349,6 @@ func (l *lane) poll(ctx context.Context, wait time.Duration, limit int) (n int, 
 		}
 	}
 	return n, time.Since(began), nil
-}
-
-// process has the stage process one record. A panic puts the partition in quarantine as an error does; that of a log
-// record is a dead letter before it gets here.
-func (l *lane) process(p *part, r *kgo.Record) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
-		}
-	}()
-	return l.step.record(p, r)
 }
 
 // records processes what was polled of one partition.

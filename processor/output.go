@@ -3,6 +3,8 @@ package processor
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -170,4 +172,15 @@ func (l *lane) deadLetter(r *kgo.Record, d schemas.DeadLetter) {
 
 func header(key, value string) kgo.RecordHeader {
 	return kgo.RecordHeader{Key: key, Value: []byte(value)}
+}
+
+// process has the stage process one record. A panic puts the partition in quarantine as an error does; that of a log
+// record is a dead letter before it gets here.
+func (l *lane) process(p *part, r *kgo.Record) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return l.step.record(p, r)
 }

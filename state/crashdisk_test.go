@@ -38,12 +38,14 @@ func newDisk(mem *vfs.MemFS) *disk {
 
 // crash returns what is left when the power fails now. All that was synced is there. Of the rest, a file system may have
 // written some on its own account: any blocks of a file, but names in the order in which they were given, as journals
-// keep them. mu is held.
-func (d *disk) crash(rng *rand.Rand) *vfs.MemFS {
-	if rng.IntN(2) == 0 {
-		return d.mem.CrashClone(vfs.CrashCloneCfg{})
+// keep them, unless it has none. mu is held.
+func (d *disk) crash(rng *rand.Rand, unordered bool) *vfs.MemFS {
+	if !unordered {
+		if rng.IntN(2) == 0 {
+			return d.mem.CrashClone(vfs.CrashCloneCfg{})
+		}
+		d.journal("")
 	}
-	d.journal("")
 	return d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{50, 90, 100}[rng.IntN(3)], RNG: rng})
 }
 

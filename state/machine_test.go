@@ -238,14 +238,15 @@ type image struct {
 	machine             // at one of its moments
 	name         string // of the crash
 	seed         uint64
+	unordered    bool   // names are there without those that were given before
 	lacks, keeps bool   // batches that were applied, or not synced
 	second       *image // what a crash during the recovery has left
 }
 
 // image returns what is left when the power fails now. mu is held.
 func (m *machine) image(name string, rng *rand.Rand) *image {
-	left := &image{machine: *m, name: name, seed: rng.Uint64()}
-	left.s, left.moments, left.disk = nil, m.moments[m.durable:], newDisk(m.crash(rng))
+	left := &image{machine: *m, name: name, seed: rng.Uint64(), unordered: rng.IntN(5) == 0}
+	left.s, left.moments, left.disk = nil, m.moments[m.durable:], newDisk(m.crash(rng, left.unordered))
 	if left.durable = 0; m.gone >= 0 {
 		left.gone = max(m.gone-m.durable, 0)
 	}
@@ -258,9 +259,13 @@ func (im *image) recover(opts Options) (err error) {
 	im.before = func() {
 		if writes++; rng.IntN(writes) == 0 { // one of all, however many there will be
 			im.second = im.image(fmt.Sprintf("%s; then before write %d of the recovery", im.name, writes), rng)
+			im.second.unordered = im.second.unordered || im.unordered
 		}
 	}
 	if err := im.open(opts); err != nil {
+		if im.unordered && errors.Is(err, ErrCorrupt) {
+			return nil // it is moved aside and begins anew
+		}
 		return err
 	}
 	defer func() { err = errors.Join(err, im.s.Close()) }()

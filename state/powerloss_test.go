@@ -15,10 +15,11 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Whatever a store is doing when the power fails, and whatever blocks and names of what was not synced survive, the store
-// opens. Its ranges are what they were after one of the batches, no earlier than the last that was synced: each a prefix
-// of its changelog that says where it ends. Following the changelogs from there leads to the state that there would be
-// without the crash. The same holds for a power failure during that recovery, and for one during the recovery from that.
+// Whatever a store is doing when the power fails, and whatever blocks of what was not synced survive, the store opens. Its
+// ranges are what they were after one of the batches, no earlier than the last that was synced: each a prefix of its
+// changelog that says where it ends. Following the changelogs from there leads to the state that there would be without
+// the crash. The same holds for a power failure during that recovery, and for one during the recovery from that. A file
+// system that keeps a name and loses an older one may cost the store; then that is said, and it begins anew.
 //
 // A seed decides all but the order of what Pebble does in the background. POWERLOSS_SEEDS says how many to try, a failure
 // names its own:
