@@ -63,6 +63,7 @@ build: ## bin/firstseen, static
 .PHONY: nightly
 nightly: lint vuln test test-kafka ## all of these, the race detector (cgo), fuzzing for FUZZTIME=1m each
 	CGO_ENABLED=1 go test -vet=off -race -timeout 30m ./...
+	RAPID_CHECKS=5000 POWERLOSS_SEEDS=30 go test -vet=off -count 1 -timeout 20m -run 'TestPowerLossAtEveryWrite|TestStoreIsMapsWithPositions' ./state
 	scripts/fuzz $(FUZZTIME)
 
 # The tools live in a module of their own: what they need is not what the worker needs.

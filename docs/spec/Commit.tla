@@ -263,7 +263,7 @@ MarkOffset(w) ==
     /\ tx' = [tx EXCEPT ![w].off = 0, ![w].st = IF tx[w].put = 0 THEN "none" ELSE @]
     /\ UNCHANGED <<log, gone, gen, owner, first, net, out, wrong, lane, disk, copy, now, faults>>
 
-(* lane.session.End has answered: the transaction of this session is decided. *)
+(* lane.session.End has answered: the transaction of its session is decided. *)
 Answered(w) ==
     /\ lane[w].pc = "end" /\ lane[w].ep = tx[w].ep /\ tx[w].st # "open"
     /\ \A m \in net : ~(m.w = w /\ m.ep = lane[w].ep)
