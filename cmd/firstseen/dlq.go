@@ -29,18 +29,6 @@ func origin(d processor.DeadLetter) string {
 	return place
 }
 
-func dlqConfig(f *configFlags) (processor.Config, error) {
-	cfg, err := f.loadAny()
-	if err != nil {
-		return processor.Config{}, err
-	}
-	set, err := loadRules(cfg, discardLog())
-	if err != nil {
-		return processor.Config{}, usage(err)
-	}
-	return workerConfig(cfg, set, discardLog(), nil)
-}
-
 func knownReason(reason string) error {
 	if reason == "" || slices.Contains(schemas.Reasons(), schemas.Reason(reason)) {
 		return nil

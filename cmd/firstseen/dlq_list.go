@@ -44,7 +44,7 @@ func (c *dlqListCmd) Run(a *app) error {
 	if err := knownReason(c.Reason); err != nil {
 		return err
 	}
-	wc, err := dlqConfig(&c.configFlags)
+	wc, err := outside(c.loadAny())
 	if err != nil {
 		return err
 	}

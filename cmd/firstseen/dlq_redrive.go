@@ -19,7 +19,7 @@ func (c *dlqRedriveCmd) Run(a *app) error {
 	if err := knownReason(c.Reason); err != nil {
 		return err
 	}
-	wc, err := dlqConfig(&c.configFlags)
+	wc, err := outside(c.loadAny())
 	if err != nil {
 		return err
 	}

@@ -14,15 +14,7 @@ type doctorCmd struct {
 
 // Run looks at the deployment and prints one line a check. It writes nothing.
 func (c *doctorCmd) Run(a *app) error {
-	cfg, err := c.load(nil)
-	if err != nil {
-		return err
-	}
-	set, err := loadRules(cfg, discardLog())
-	if err != nil {
-		return usage(err)
-	}
-	wc, err := workerConfig(cfg, set, discardLog(), nil)
+	wc, err := outside(c.load(nil))
 	if err != nil {
 		return err
 	}

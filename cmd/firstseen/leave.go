@@ -14,15 +14,7 @@ type leaveCmd struct {
 
 // Run takes a lost worker out of the groups, so that its partitions move at once.
 func (c *leaveCmd) Run(a *app) error {
-	cfg, err := c.loadAny()
-	if err != nil {
-		return err
-	}
-	set, err := loadRules(cfg, discardLog())
-	if err != nil {
-		return usage(err)
-	}
-	wc, err := workerConfig(cfg, set, discardLog(), nil)
+	wc, err := outside(c.loadAny())
 	if err != nil {
 		return err
 	}

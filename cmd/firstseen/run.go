@@ -201,6 +201,19 @@ func workerConfig(cfg *config.Config, set *rules.Set, log *slog.Logger, reg prom
 	return wc, nil
 }
 
+// outside is what a command needs that looks at a deployment, or asks its workers, from outside: the configuration as it
+// was loaded, and its rules, without a log.
+func outside(cfg *config.Config, err error) (processor.Config, error) {
+	if err != nil {
+		return processor.Config{}, err
+	}
+	set, err := loadRules(cfg, discardLog())
+	if err != nil {
+		return processor.Config{}, err
+	}
+	return workerConfig(cfg, set, discardLog(), nil)
+}
+
 // learningOf turns the text of the configuration, which has been checked, into what the processor is told.
 func learningOf(text config.Learning, now time.Time) processor.Learning {
 	word, at, _ := text.Decide(now)

@@ -30,16 +30,7 @@ func (c *stateResetCmd) Run(a *app) error {
 	if (c.Use == "") == (c.Rule == "") {
 		return usage(errors.New("state reset: give either --use or --rule"))
 	}
-	cfg, err := c.load(nil)
-	if err != nil {
-		return err
-	}
-	log := discardLog()
-	set, err := loadRules(cfg, log)
-	if err != nil {
-		return err
-	}
-	wc, err := workerConfig(cfg, set, log, nil)
+	wc, err := outside(c.load(nil))
 	if err != nil {
 		return err
 	}

@@ -45,11 +45,7 @@ func (c *stateGetCmd) Run(a *app) error {
 		return err
 	}
 	cfg.Rules.Paths, cfg.Rules.Presets = append(cfg.Rules.Paths, c.Rules...), append(cfg.Rules.Presets, c.Preset...)
-	set, err := loadRules(cfg, discardLog())
-	if err != nil {
-		return usage(err)
-	}
-	wc, err := workerConfig(cfg, set, discardLog(), nil)
+	wc, err := outside(cfg, nil)
 	if err != nil {
 		return err
 	}
@@ -63,13 +59,13 @@ func (c *stateGetCmd) Run(a *app) error {
 		return err
 	}
 	defer l.Close() // it was only read
-	if err := c.checkRule(set, l.RulesWithTerms()); err != nil {
+	if err := c.checkRule(wc.Rules, l.RulesWithTerms()); err != nil {
 		return usage(err)
 	}
 	terms := make([]string, len(c.Terms))
 	for i, t := range c.Terms {
 		terms[i] = t
-		if address, ok := schemas.ParseIP([]byte(t), set.Strict()); ok {
+		if address, ok := schemas.ParseIP([]byte(t), wc.Rules.Strict()); ok {
 			terms[i] = address.String()
 		}
 	}

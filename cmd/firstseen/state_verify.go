@@ -18,15 +18,7 @@ type stateVerifyCmd struct {
 
 // Run compares every range of the directory with its changelog and prints a line for each.
 func (c *stateVerifyCmd) Run(a *app) error {
-	cfg, err := c.loadAny()
-	if err != nil {
-		return err
-	}
-	set, err := loadRules(cfg, discardLog())
-	if err != nil {
-		return usage(err)
-	}
-	wc, err := workerConfig(cfg, set, discardLog(), nil)
+	wc, err := outside(c.loadAny())
 	if err != nil {
 		return err
 	}
