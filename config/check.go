@@ -126,6 +126,7 @@ func (k *checker) numbers() {
 	}
 	size("state.memtable", k.State.MemTable, 32<<20, 1<<30)
 	size("state.cache", k.State.Cache, 1<<20, 1<<40)
+	size("state.min_free", k.State.MinFree, 0, 1<<40)
 	size("commit.bytes", k.Commit.Bytes, 1<<20, 1<<30)
 	size("bounds.message_bytes", k.Bounds.MessageBytes, 1<<20, 1<<30)
 	size("bounds.record_bytes", k.Bounds.RecordBytes, 256<<10, k.Bounds.MessageBytes) // CloudTrail's own limit is 256 KiB

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -60,6 +61,7 @@ type Timing struct {
 	Note        time.Duration // between two notes of ingest's offsets in control; 60 s
 	Stall       time.Duration // a restore without progress for this long is given up; 60 s
 	Recheck     time.Duration // how often partitions in quarantine are tried again; 60 s
+	Differ      time.Duration // instances may have different rules in force for so long without a note of it; 10 min
 }
 
 // Commit bounds one transaction. The zero value of a field means its default.
@@ -83,6 +85,7 @@ type Config struct {
 	StateDir      string
 	StateCache    int64          // bytes; 0: the default of the store
 	StateMemTable int            // bytes; 0: the default of the store
+	StateMinFree  int64          // bytes that the disk of StateDir has free, or detect and group wait; at most a quarter of the disk counts. 0: not looked at
 	Outputs       []alert.Format // of alerts; ECS if empty
 
 	Partitions    int32 // of the internal topics, when they are created; 16
@@ -112,7 +115,15 @@ type hooks struct {
 	applyFirst bool        // the mutant: apply to the store before the commit
 	abort      func() bool // whether to abort this transaction
 	beforeEnd  func()      // called with the transaction open
-	noGate     bool        // the mutant: a source partition goes live when it has been learned, whatever the others have
+	step       func(Stage, step) step
+	noGate     bool // the mutant: a source partition goes live when it has been learned, whatever the others have
+
+	// The mutants of a takeover: a restore that ends at the last stable offset, and one that reads uncommitted records.
+	// Neither compares what it has restored with the group's offset, which would put the partition into quarantine.
+	restoreToLSO, restoreUncommitted bool
+	goOnAfterUnknown                 bool   // the mutant: an error from End is taken for an abort
+	disk                             vfs.FS // where the store lies, if not on the disk itself
+	sweep                            int64  // the sweep clock of detect runs so many times as fast, if not 0
 }
 
 // ErrGuarantee marks an error that means: as things stand, the guarantees cannot be kept, so the worker does not run.
@@ -185,6 +196,7 @@ func (c *Config) setDefaults() error {
 	or(&c.Timing.Note, time.Minute)
 	or(&c.Timing.Stall, time.Minute)
 	or(&c.Timing.Recheck, time.Minute)
+	or(&c.Timing.Differ, 10*time.Minute)
 	or(&c.PurgeAfter, time.Hour)
 	or(&c.CloseAfter, 15*time.Minute)
 	if c.Timing.Transaction >= c.Timing.Session {
@@ -201,7 +213,10 @@ func (c *Config) setDefaults() error {
 
 // client returns the options of a client: how to reach the brokers, then opts.
 func (c *Config) client(opts ...kgo.Opt) []kgo.Opt {
-	return append(slices.Clone(c.Client), opts...)
+	// A produce request that is refused for a moment, as the first ones are after a predecessor's transaction was ended
+	// for it, is sent again after the next look at the metadata. By default kgo looks once in 5 s.
+	prompt := kgo.MetadataMinAge(250 * time.Millisecond)
+	return slices.Concat([]kgo.Opt{prompt}, c.Client, opts)
 }
 
 // laneName is the transactional id and the group instance id of a lane.

@@ -66,7 +66,11 @@ func sourceKey(prefix, topic string, partition int32) string {
 // control follows the control topic: the latest committed value of every key.
 type control struct {
 	topic string
-	cl    *kgo.Client // reads committed records and writes plain ones
+	cl    interface { // reads committed records and writes plain ones: a kgo.Client
+		PollFetches(ctx context.Context) kgo.Fetches
+		ProduceSync(ctx context.Context, records ...*kgo.Record) kgo.ProduceResults
+		Close()
+	}
 
 	mu      sync.Mutex
 	values  map[string][]byte
@@ -104,19 +108,23 @@ func (c *control) follow() {
 		if fetches.IsClientClosed() {
 			return
 		}
-		c.mu.Lock()
-		fetches.EachRecord(func(r *kgo.Record) {
-			c.next = r.Offset + 1
-			if len(r.Value) == 0 {
-				delete(c.values, string(r.Key))
-			} else {
-				c.values[string(r.Key)], c.offsets[string(r.Key)] = r.Value, r.Offset
-			}
-		})
-		close(c.changed)
-		c.changed = make(chan struct{})
-		c.mu.Unlock()
+		c.take(fetches)
 	}
+}
+
+func (c *control) take(fetches kgo.Fetches) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fetches.EachRecord(func(r *kgo.Record) {
+		c.next = r.Offset + 1
+		if len(r.Value) == 0 {
+			delete(c.values, string(r.Key))
+		} else {
+			c.values[string(r.Key)], c.offsets[string(r.Key)] = r.Value, r.Offset
+		}
+	})
+	close(c.changed)
+	c.changed = make(chan struct{})
 }
 
 // Close stops following.
@@ -201,6 +209,7 @@ func (c *control) tryAgree(ctx context.Context, cfg *Config, decide func() (map[
 		return err
 	}
 	defer cl.Close()
+	defer context.AfterFunc(ctx, cl.Close)() // records of a transaction are not given up because their context ends
 	if _, _, err := cl.ProducerID(ctx); err != nil {
 		return fmt.Errorf("fence the writers of %s: %w", c.topic, err)
 	}

@@ -53,9 +53,12 @@ func rejectedOutput(t *testing.T, brokers string) {
 				t.Fatal(err)
 			}
 			c.awaitDrained(app, 30*time.Second)
+			if n := in.counted("transaction_aborts_total", string(test.stage)); n == 0 || n > 10 {
+				t.Errorf("%v transactions were aborted to find one message of %d", n, len(records))
+			}
 			in.stop()
 
-			alerts, terms := c.alerts(app), readStates(t, []string{dir}, 4).terms
+			alerts, terms := c.alerts(app), readStates(t, []string{dir}, 4).Terms
 			for n := range addresses {
 				address := fmt.Sprintf("198.51.100.%d", n)
 				_, alerted := alerts[address]

@@ -97,17 +97,11 @@ func (x *doctor) ok(what, on, format string, args ...any) {
 // is not allowed either; the cluster's own things it does not need.
 func (x *doctor) unchecked(what, on string, err error) {
 	switch {
-	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.GroupAuthorizationFailed), errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
-		x.say(CheckFail, what, on, x.allow(), "not allowed: %s", firstLine(err))
+	case isUnauthorized(err):
+		x.say(CheckFail, what, on, x.cfg.allow(""), "not allowed: %s", firstLine(err))
 	default:
 		x.say(CheckWarn, what, on, "", "could not be checked: %s", firstLine(err))
 	}
-}
-
-// allow is the command that gives a login what a worker needs of the deployment's own names.
-func (x *doctor) allow() string {
-	return fmt.Sprintf("kafka-acls.sh --bootstrap-server BROKER --add --allow-principal User:NAME --resource-pattern-type prefixed --operation All --topic %s. --group %[1]s. --transactional-id %[1]s-",
-		x.cfg.App)
 }
 
 func firstLine(err error) string {

@@ -148,8 +148,8 @@ func (x *doctor) replicas(s *TopicState) {
 		case p.Leader < 0:
 			x.say(CheckFail, "replicas", on, "bring its brokers back", "it has no leader: nothing can be read or written")
 		case len(p.Replicas) < need:
-			x.say(CheckFail, "replicas", on, fmt.Sprintf("kafka-configs.sh --bootstrap-server BROKER --alter --topic %s --add-config min.insync.replicas=%d", s.Plan.Name, max(1, len(p.Replicas)-1)),
-				"min.insync.replicas is %d, but it has %d replicas: nothing can be written", need, len(p.Replicas))
+			x.say(CheckWarn, "replicas", on, fmt.Sprintf("kafka-configs.sh --bootstrap-server BROKER --alter --topic %s --add-config min.insync.replicas=%d", s.Plan.Name, max(1, len(p.Replicas)-1)),
+				"min.insync.replicas is %d, but it has %d replicas: brokers of older versions write nothing then", need, len(p.Replicas))
 		case len(p.ISR) < need:
 			x.say(CheckFail, "replicas", on, "bring the missing brokers back", "%d replicas are in sync, min.insync.replicas is %d: nothing can be written", len(p.ISR), need)
 		case len(p.ISR) < len(p.Replicas):
@@ -195,11 +195,7 @@ func (x *doctor) permissions(ctx context.Context) bool {
 		allowed++
 		if lack := without(want, have); len(lack) > 0 {
 			missing++
-			next := x.allow()
-			if slices.Contains(sources, name) {
-				next = fmt.Sprintf("kafka-acls.sh --bootstrap-server BROKER --add --allow-principal User:NAME --operation Read --operation DescribeConfigs --topic %s", name)
-			}
-			x.say(CheckFail, "permissions", name, next, "this login lacks %s", strings.Join(lack, ", "))
+			x.say(CheckFail, "permissions", name, x.cfg.allow(name), "this login lacks %s", strings.Join(lack, ", "))
 		}
 	}
 	switch {
@@ -255,14 +251,22 @@ func (x *doctor) disk() {
 		x.unchecked("disk", on, err)
 		return
 	}
+	x.checks = append(x.checks, diskCheck(on, usage, x.cfg.StateMinFree))
+}
+
+// diskCheck judges the space for the state directory as the workers do.
+func diskCheck(dir string, usage vfs.DiskUsage, minFree int64) Check {
 	const gib = 1 << 30
-	free := fmt.Sprintf("%.1f GiB of %.1f GiB are free on this machine", float64(usage.AvailBytes)/gib, float64(usage.TotalBytes)/gib)
+	c := Check{Result: CheckOK, What: "disk", On: dir, Says: fmt.Sprintf("%.1f GiB of %.1f GiB are free on this machine", float64(usage.AvailBytes)/gib, float64(usage.TotalBytes)/gib)}
+	need := reserve(minFree, usage.TotalBytes)
 	switch {
-	case usage.AvailBytes < gib/4:
-		x.say(CheckFail, "disk", on, "make room, or move state.dir; nothing is lost, the state is restored from its changelogs", "%s: the store will soon fail", free)
-	case usage.AvailBytes < 2*gib:
-		x.say(CheckWarn, "disk", on, "make room, or move state.dir", "%s", free)
-	default:
-		x.ok("disk", on, "%s", free)
+	case usage.AvailBytes < need:
+		c.Result, c.Says = CheckFail, c.Says+", less than state.min_free, "+mib(need)+": detect and group wait"
+	case usage.AvailBytes < 2*need:
+		c.Result, c.Says = CheckWarn, c.Says+"; with less than state.min_free, "+mib(need)+", detect and group wait"
 	}
+	if c.Result != CheckOK {
+		c.Next = "make room, or move state.dir; nothing is lost, the state is restored from its changelogs"
+	}
+	return c
 }

@@ -262,17 +262,7 @@ func (x *doctor) learning(context.Context) bool {
 
 // instances says who runs what, going by the members of the groups and by what each instance noted when it started.
 func (x *doctor) instances(context.Context) bool {
-	running := map[string]bool{}
-	for _, s := range Stages {
-		for _, m := range x.groups[s].Members {
-			if m.InstanceID == nil {
-				continue
-			}
-			if name, ok := x.cfg.laneOf(s, *m.InstanceID); ok {
-				running[name] = true
-			}
-		}
-	}
+	running := x.cfg.running(x.groups)
 	hashes := map[string][]string{}
 	own := ""
 	if hash := x.cfg.Rules.Hash(); hash != [32]byte{} {
@@ -291,12 +281,7 @@ func (x *doctor) instances(context.Context) bool {
 	}
 	switch {
 	case len(hashes) > 1:
-		var each []string
-		for hash, names := range hashes {
-			each = append(each, fmt.Sprintf("%.12s on %s", hash, strings.Join(names, ", ")))
-		}
-		slices.Sort(each)
-		x.say(CheckWarn, "rules", x.cfg.App, "give all workers the same rule files; /readyz of a worker says if it could not load them", "instances have different rules in force: %s", strings.Join(each, "; "))
+		x.say(CheckWarn, "rules", x.cfg.App, "give all workers the same rule files; /readyz of a worker says if it could not load them", "instances have different rules in force: %s", strings.Join(rulesOf(hashes), "; "))
 	case len(hashes) == 1 && hashes[own] == nil:
 		x.say(CheckWarn, "rules", x.cfg.App, "if they are newer, the workers reload within seconds, or their /readyz says why not", "the rules of this configuration (%.12s) are not those in force", own)
 	case len(hashes) == 1:

@@ -92,15 +92,15 @@ func examined(t *testing.T, brokers string) {
 	}
 	state := fmt.Sprintf("current to offset %d", at[topic+"/0"])
 	checks = examine(t, h.cfg)
-	expect(t, checks, CheckFail, append(dlq,
+	expect(t, checks, CheckFail,
 		fmt.Sprintf("%s/0: the group is at offset %d, the state is %s only", topic, at[topic+"/0"]+3, state),
 		"--stage detect --partition 1 --use store",
 		"--stage ingest --topic "+source+" --partition 1 --use noted",
 		h.cfg.topic(topicGroupLog)+": it was deleted and created again",
 		h.cfg.topic(topicFindings)+": it is missing, though the deployment had it",
 		"kafka-configs.sh --bootstrap-server BROKER --alter --topic "+h.cfg.topic(topicDetectLog)+" --add-config cleanup.policy=compact",
-	)...)
-	expect(t, checks, CheckWarn, append(idle, h.cfg.topic(topicDLQ)+" --add-config retention.ms=2592000000")...)
+	)
+	expect(t, checks, CheckWarn, append(append(dlq, idle...), h.cfg.topic(topicDLQ)+" --add-config retention.ms=2592000000")...)
 }
 
 // hanging has a producer leave a transaction open: the doctor names it, and where it holds readers back.

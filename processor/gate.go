@@ -38,7 +38,7 @@ func (l *lane) gate(ctx context.Context) {
 		default:
 			if l.taught[s.n] = l.taught[s.n] || l.learned(ctx, s.round); l.taught[s.n] {
 				s.ready = true
-				l.sess.Client().ResumeFetchPartitions(p.tp.paused())
+				l.sess.ResumeFetchPartitions(p.tp.paused())
 				l.log.Log(ctx, s.level, "learned; alerting from here", "partition", p.tp.String(), "offset", p.next)
 			}
 		}
@@ -63,7 +63,7 @@ func (l *lane) learned(ctx context.Context, r *round) bool {
 	l.asked = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	offsets, err := kadm.NewClient(l.sess.Client()).FetchOffsets(kadm.RequireStable(ctx), l.w.cfg.group(StageIngest))
+	offsets, err := l.sess.FetchOffsets(kadm.RequireStable(ctx), l.w.cfg.group(StageIngest))
 	if err != nil {
 		l.log.Warn("ask what has been learned", "error", err)
 		return false
@@ -125,16 +125,13 @@ func (l *lane) noteQuarantine() {
 func (l *lane) onlyMarkers(ctx context.Context, p *part) bool {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second) // the lane waits for it
 	defer cancel()
-	cl, err := kgo.NewClient(l.w.cfg.client(
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{p.tp.topic: {p.tp.partition: kgo.NewOffset().At(p.next)}}),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-	)...)
+	cl, err := l.w.brokers.read(l, map[string]map[int32]kgo.Offset{p.tp.topic: {p.tp.partition: kgo.NewOffset().At(p.next)}}, kgo.ReadCommitted(), true)
 	if err != nil {
 		return false
 	}
 	defer cl.Close()
 	for {
-		fetches := cl.PollFetches(ctx)
+		fetches := cl.PollRecords(ctx, 0)
 		if ctx.Err() != nil || fetches.Err() != nil {
 			return false
 		}
@@ -168,7 +165,6 @@ func (l *lane) back(p *part) {
 		return
 	}
 	p.lesson.cut = false
-	cl := l.sess.Client()
-	cl.PauseFetchPartitions(p.tp.paused())
-	cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.tp.topic: {p.tp.partition: {Epoch: -1, Offset: p.next}}})
+	l.sess.PauseFetchPartitions(p.tp.paused())
+	l.sess.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.tp.topic: {p.tp.partition: {Epoch: -1, Offset: p.next}}})
 }

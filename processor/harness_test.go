@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/internal/proof"
 	"firstseen/rules"
 	"firstseen/schemas"
 )
@@ -172,18 +174,28 @@ func (w *worker) stop(t *testing.T) {
 type cluster struct {
 	t       *testing.T
 	brokers string
+	reach   []kgo.Opt // how a client reaches them
 	cl      *kgo.Client
 	adm     *kadm.Client
 }
 
-func newTestCluster(t *testing.T, brokers string) *cluster {
+func newTestCluster(t *testing.T, brokers string, reach ...kgo.Opt) *cluster {
 	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(brokers, ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	c := &cluster{t: t, brokers: brokers, reach: append(reach, kgo.SeedBrokers(strings.Split(brokers, ",")...))}
+	c.cl = c.client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	t.Cleanup(c.cl.Close)
+	c.adm = kadm.NewClient(c.cl)
+	return c
+}
+
+// client makes a client that the caller closes.
+func (c *cluster) client(opts ...kgo.Opt) *kgo.Client {
+	c.t.Helper()
+	cl, err := kgo.NewClient(append(slices.Clone(c.reach), opts...)...)
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	t.Cleanup(cl.Close)
-	return &cluster{t, brokers, cl, kadm.NewClient(cl)}
+	return cl
 }
 
 // createSources creates the source topics of an app.
@@ -225,100 +237,24 @@ func (c *cluster) open(w *worker) bool {
 	return false
 }
 
-// drained reports whether a group has processed all records of a topic: behind its committed offsets, a read_committed
-// reader finds nothing but markers up to the high watermark.
+// drained reports whether a group has processed all records of a topic.
 func (c *cluster) drained(group, topic string) bool {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	committed, err := stableOffsets(ctx, c.adm, group)
-	if err != nil {
-		return false
-	}
-	ends, err := c.adm.ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return false
-	}
-	from, left := map[int32]kgo.Offset{}, map[int32]int64{}
-	ends.Each(func(e kadm.ListedOffset) {
-		at, ok := committed.Lookup(topic, e.Partition)
-		if !ok {
-			at.At = 0
-		}
-		if at.At < e.Offset {
-			from[e.Partition], left[e.Partition] = kgo.NewOffset().At(at.At), e.Offset
-		}
-	})
-	if len(left) == 0 {
-		return true
-	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.brokers, ",")...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(500*time.Millisecond))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer cl.Close()
-	for len(left) > 0 {
-		fetches := cl.PollFetches(ctx)
-		if ctx.Err() != nil {
-			return false
-		}
-		data := false
-		fetches.EachRecord(func(r *kgo.Record) {
-			data = data || !r.Attrs.IsControl()
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-		})
-		if data {
-			return false
-		}
-	}
-	return true
+	drained, err := proof.Drained(ctx, c.conn(), group, topic)
+	return drained && err == nil
 }
 
+func (c *cluster) conn() []kgo.Opt { return c.reach }
+
 // read returns all committed records of a topic.
-func (c *cluster) read(topic string) []*kgo.Record {
+func (c *cluster) read(topic string) (all []*kgo.Record) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	var all []*kgo.Record
-	ends, err := c.adm.ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
+	if err := proof.Read(ctx, c.conn(), topic, func(r *kgo.Record) { all = append(all, r) }); err != nil {
 		c.t.Fatal(err)
-	}
-	left := map[int32]int64{}
-	from := map[int32]kgo.Offset{}
-	ends.Each(func(e kadm.ListedOffset) {
-		if e.Offset > 0 {
-			left[e.Partition], from[e.Partition] = e.Offset, kgo.NewOffset().AtStart()
-		}
-	})
-	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.brokers, ",")...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer cl.Close()
-	for len(left) > 0 {
-		fetches := cl.PollFetches(ctx)
-		if err := ctx.Err(); err != nil {
-			c.t.Fatalf("read %s: %v, with %v left", topic, err, left)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			if !r.Attrs.IsControl() {
-				all = append(all, r)
-			}
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-		})
 	}
 	return all
 }

@@ -30,10 +30,11 @@ type ingestStep struct {
 	seen      int64 // offset of control that histories is current to
 	ticked    time.Time
 	noted     time.Time
+	warned    time.Time // of times that lie
 }
 
 func newIngestStep(l *lane) *ingestStep {
-	s := &ingestStep{lane: l, formats: map[string]schemas.Format{}, seen: -1, noted: time.Now()}
+	s := &ingestStep{lane: l, formats: map[string]schemas.Format{}, seen: -1, ticked: time.Now().Add(-l.w.cfg.Timing.Tick), noted: time.Now()}
 	for _, src := range l.w.cfg.Sources {
 		s.formats[src.Topic] = src.Format
 	}
@@ -70,7 +71,22 @@ func (s *ingestStep) record(p *part, r *kgo.Record) error {
 	s.ingest.SetLearn(p.lesson != nil && r.Offset < p.lesson.live)
 	st := s.ingest.Message(m)
 	s.stats.Add(st)
+	if st.Clamped > 0 {
+		s.clamped(r, st.Clamped)
+	}
 	return nil
+}
+
+// clamped counts records of a message that claim to be later than it, and says so once a minute.
+func (s *ingestStep) clamped(r *kgo.Record, records int) {
+	l := s.lane
+	l.count(func() { l.w.metrics.clamped.WithLabelValues(r.Topic).Add(float64(records)) })
+	if time.Since(s.warned) < time.Minute {
+		return
+	}
+	s.warned = time.Now()
+	l.log.Warn("records are more than 15 minutes later than the Kafka timestamp of their message, and were given that time: is the clock of its producer behind?",
+		"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "timestamp", r.Timestamp.UTC().Format(time.RFC3339), "records", records)
 }
 
 // timestamp is the record's Kafka timestamp in Unix milliseconds; a topic of an old client may have none.
@@ -138,7 +154,8 @@ func (s *ingestStep) flush() error {
 	}
 	s.reset()
 	owned := l.owned()
-	if time.Since(s.ticked) >= l.w.cfg.Timing.Tick {
+	// With what is committed anyway, if there is anything: see turn.
+	if since := time.Since(s.ticked); since >= l.w.cfg.Timing.Tick && len(l.touched) > 0 || since >= 2*l.w.cfg.Timing.Tick {
 		s.ticked = time.Now()
 		l.noteQuarantine()
 		topic := l.w.cfg.topic(topicFindings)

@@ -30,7 +30,7 @@ type inside struct {
 // start runs a worker in this process until stop, or the end of the test.
 func (c *cluster) start(cfg Config) *inside {
 	c.t.Helper()
-	if testing.Verbose() {
+	if testing.Verbose() && cfg.Log == nil {
 		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	in := &inside{t: c.t, ended: make(chan struct{}), metrics: prometheus.NewRegistry()}

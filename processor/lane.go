@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"firstseen/processor/stage"
 	"firstseen/schemas"
 )
 
@@ -25,13 +24,14 @@ type lane struct {
 	log   *slog.Logger
 	step  step
 
-	sess  *kgo.GroupTransactSession
+	sess  session
 	out   output
 	slice int // messages polled at once: fewer where one takes long
 	limit int // messages of a turn: halved to find a record whose output is refused
 
 	lastCommit time.Time
 	lastPurge  time.Time
+	complained time.Time // of a poll
 	refused    refusal
 	touched    []*part                 // with records in this transaction
 	idle       bool                    // the last turn had no records that are to be learned
@@ -39,6 +39,8 @@ type lane struct {
 	taught     map[int]bool            // for these rounds of learning it is
 	past       map[topicPartition]bool // source partitions that were found to be learned
 	stopping   bool                    // this transaction is the last
+	begun      bool                    // a transaction has
+	revoked    atomic.Bool             // a partition was, and no transaction has ended since
 
 	mu    sync.Mutex
 	parts map[topicPartition]*part // partitions taken over and not revoked since
@@ -53,10 +55,11 @@ type fault struct {
 	when time.Time
 }
 
-// refusal is a record whose output the broker refused for its content.
+// refusal is a record whose output the broker refused for its content, or that makes a stage panic.
 type refusal struct {
 	tp     topicPartition
 	offset int64
+	reason schemas.Reason
 	err    error
 }
 
@@ -92,7 +95,7 @@ func (l *lane) run(ctx context.Context) error {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // what was not committed is read again after the restart
+			return l.stopped(err) // what was not committed is read again after the restart
 		case errors.Is(err, kerr.FencedInstanceID):
 			return l.twice(err)
 		case errors.Is(err, kerr.ProducerFenced):
@@ -103,6 +106,9 @@ func (l *lane) run(ctx context.Context) error {
 		}
 		if !errors.Is(err, errSession) {
 			return err
+		}
+		if isUnauthorized(err) {
+			l.stuck(err, "")
 		}
 		l.w.metrics.sessions.WithLabelValues(string(l.stage)).Inc()
 		l.log.Info("starting a new session", "because", err)
@@ -121,8 +127,12 @@ func (l *lane) session(ctx context.Context) error {
 	l.mu.Lock()
 	l.parts, l.waiting = map[topicPartition]*part{}, map[topicPartition]int64{}
 	l.mu.Unlock()
+	l.begun = false
+	l.revoked.Store(false)
 	made := make(chan struct{}) // the client joins its group before its constructor returns
-	sess, err := kgo.NewGroupTransactSession(l.options(made)...)
+	life, end := lifetime(ctx)
+	defer end()
+	sess, err := l.w.brokers.join(life, l, made)
 	if err != nil {
 		return fmt.Errorf("lane %s: %w", l.name, err)
 	}
@@ -135,7 +145,7 @@ func (l *lane) session(ctx context.Context) error {
 		l.w.health.clear(l.name)
 	}()
 	// Asking for the producer id ends the transaction that a killed predecessor left open.
-	if _, _, err := sess.Client().ProducerID(ctx); err != nil {
+	if _, _, err := sess.ProducerID(ctx); err != nil {
 		return fmt.Errorf("%w: get a producer id: %w", errSession, err)
 	}
 	opened := time.Now()
@@ -146,7 +156,7 @@ func (l *lane) session(ctx context.Context) error {
 		if l.stopping {
 			return nil
 		}
-		l.purge(ctx, kadm.NewClient(l.sess.Client()))
+		l.purge(ctx, l.sess)
 		if l.w.health.waiting(l.name) && time.Since(opened) > l.w.cfg.Timing.Recheck {
 			return fmt.Errorf("%w: trying the partitions in quarantine again", errSession)
 		}
@@ -164,7 +174,7 @@ func (l *lane) options(made <-chan struct{}) []kgo.Opt {
 	case StageGroup:
 		topics = []string{l.w.cfg.topic(topicFindings)}
 	}
-	return l.w.cfg.client(
+	opts := l.w.cfg.client(
 		kgo.ConsumerGroup(l.w.cfg.group(l.stage)),
 		kgo.ConsumeTopics(topics...),
 		kgo.InstanceID(l.name),
@@ -185,17 +195,24 @@ func (l *lane) options(made <-chan struct{}) []kgo.Opt {
 		kgo.ProducerLinger(0),
 		kgo.WithLogger(clientLog{l.log}),
 	)
+	if l.w.cfg.hooks.goOnAfterUnknown {
+		opts = append(opts, kgo.RequestRetries(0)) // otherwise the client asks again what came of it
+	}
+	return opts
 }
 
-// turn is one transaction. It begins and ends one even when there is nothing to do, because a session that has seen a
-// revoke does not report the next one before an End.
+// turn is one transaction, or nothing if there is nothing to do: to end a transaction without records takes the client
+// half a second, in which records may come. But a session that has seen a revoke does not report the next one before an End.
 func (l *lane) turn(ctx context.Context) error {
 	defer l.sess.AllowRebalance()
-	if err := l.sess.Begin(); err != nil {
-		return fmt.Errorf("%w: begin: %w", errSession, err)
+	if !l.begun {
+		if err := l.sess.Begin(); err != nil {
+			return fmt.Errorf("%w: begin: %w", errSession, err)
+		}
+		l.begun = true
 	}
 	// A stop does not cut a transaction short; a broker that does not answer must not hold it for ever.
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.w.cfg.Timing.Session+l.w.cfg.Timing.Rebalance+time.Minute)
+	end, cancel := outlive(ctx, l.w.cfg.Timing.Session+l.w.cfg.Timing.Rebalance+time.Minute)
 	defer cancel()
 	l.out.reset(end)
 	try := kgo.TryCommit
@@ -208,15 +225,21 @@ func (l *lane) turn(ctx context.Context) error {
 	if err := l.produce(); err != nil {
 		return err
 	}
+	if revoked := l.revoked.Swap(false); !revoked && l.out.sent == 0 && len(l.touched) == 0 {
+		l.w.health.goesOn(l.name)
+		return nil
+	}
+	l.begun = false
 	began := time.Now()
-	if err := l.sess.Client().Flush(end); err != nil {
-		return fmt.Errorf("%w: flush: %w", errSession, err)
+	if err := l.awaitTaken(end); err != nil {
+		return fmt.Errorf("%w: flush: %w", errOutcome, err)
 	}
 	if err := l.out.err(); err != nil {
 		l.log.Warn("a record could not be produced; the transaction is aborted and its input read again", "error", err)
 		if isRejection(err) {
-			l.bisect(err)
+			l.bisect(schemas.RejectedOutput, err)
 		} else {
+			l.stuck(err, "")
 			defer l.pause(ctx) // a broker that refuses is not asked in a tight loop
 		}
 		try = kgo.TryAbort
@@ -235,28 +258,34 @@ func (l *lane) turn(ctx context.Context) error {
 	// When a heartbeat fails, the client's group management waits until a rebalance is allowed, and End for a heartbeat.
 	// Allowing it ends that: the partitions are lost and the transaction is aborted. A rebalance within End is safe.
 	defer time.AfterFunc(2*l.w.cfg.Timing.Heartbeat, l.sess.AllowRebalance).Stop()
-	committed, err := l.sess.End(kgo.PreTxnCommitFnContext(end, l.fence), try)
+	committed, err := l.sess.End(end, try, l.fence)
 	if l.out.sent > 0 {
 		l.w.metrics.seconds.WithLabelValues(string(l.stage)).Observe(time.Since(began).Seconds())
 	}
 	switch {
+	case err != nil && l.w.cfg.hooks.goOnAfterUnknown:
+		return l.goOn(end)
 	case err != nil:
-		return fmt.Errorf("%w: the outcome of a transaction is unknown: %w", errSession, err)
+		return fmt.Errorf("%w: %w", errOutcome, err)
 	case !committed:
 		l.w.metrics.aborts.WithLabelValues(string(l.stage)).Inc()
 		return l.rewind(end)
 	}
 	l.lastCommit = time.Now()
 	l.limit = min(l.limit*2, l.w.cfg.Commit.Messages)
-	if p := l.part(l.refused.tp); p == nil || p.next > l.refused.offset {
+	if p := l.part(l.refused.tp); p != nil && p.next > l.refused.offset {
 		l.refused = refusal{}
 	}
+	l.w.health.goesOn(l.name)
 	l.out.count()
 	return l.apply()
 }
 
 // fill polls and processes until the transaction is large enough, old enough, or there is nothing more to read.
 func (l *lane) fill(ctx context.Context) error {
+	if l.stage != StageIngest && !l.w.disk.await(ctx, idleWait) {
+		return nil
+	}
 	gap := 5 * time.Millisecond
 	if l.stage == StageIngest {
 		gap = 20 * time.Millisecond
@@ -265,6 +294,9 @@ func (l *lane) fill(ctx context.Context) error {
 	old := time.Now().Add(min(budget.Every, l.w.cfg.Timing.Transaction/4) + idleWait)
 	messages := 0
 	wait := idleWait
+	if len(l.owned()) == 0 {
+		wait /= 5 // partitions may be on their way, with records that wait
+	}
 	for {
 		n, took, err := l.poll(ctx, wait, min(l.slice, l.limit-messages))
 		if err != nil {
@@ -318,6 +350,7 @@ func (l *lane) poll(ctx context.Context, wait time.Duration, limit int) (n int, 
 		fetches = l.sess.PollRecords(pollCtx, limit)
 		cancel()
 	}
+	refused := false
 	// Errors first: after some of them the records of the same poll are not the next ones.
 	for _, e := range fetches.Errors() {
 		switch {
@@ -333,8 +366,15 @@ func (l *lane) poll(ctx context.Context, wait time.Duration, limit int) (n int, 
 			l.w.health.quarantine(l.name, topicPartition{e.Topic, e.Partition}, e.Err)
 			fallthrough
 		default:
+			if isUnauthorized(e.Err) {
+				l.stuck(fmt.Errorf("read %s: %w", topicPartition{e.Topic, e.Partition}, e.Err), e.Topic)
+			}
+			refused = true
 			l.w.metrics.pollErrors.WithLabelValues(string(l.stage)).Inc()
-			l.log.Warn("poll", "topic", e.Topic, "partition", e.Partition, "error", e.Err)
+			if time.Since(l.complained) > time.Second { // the client has them as often as it asks
+				l.complained = time.Now()
+				l.log.Warn("poll", "topic", e.Topic, "partition", e.Partition, "error", e.Err)
+			}
 		}
 	}
 	began := time.Now()
@@ -348,7 +388,11 @@ func (l *lane) poll(ctx context.Context, wait time.Duration, limit int) (n int, 
 			}
 		}
 	}
-	return n, time.Since(began), nil
+	took = time.Since(began)
+	if refused && n == 0 {
+		l.pause(ctx) // a broker that refuses is not asked in a tight loop
+	}
+	return n, took, nil
 }
 
 // records processes what was polled of one partition.
@@ -372,16 +416,18 @@ func (l *lane) records(tp topicPartition, fp kgo.FetchPartition) error {
 		p.next = r.Offset + 1
 		l.out.messages++
 		l.out.last = refusal{tp: tp, offset: r.Offset}
-		p.off.SweepClock, p.off.InputTimestamp = stage.Advance(p.off.SweepClock, p.off.InputTimestamp, r.Timestamp.UnixMilli())
+		l.advance(&p.off, r.Timestamp.UnixMilli())
 		if l.refused.err != nil && l.refused.tp == tp && l.refused.offset == r.Offset {
-			l.deadLetter(r, schemas.DeadLetter{Reason: schemas.RejectedOutput, Detail: l.refused.err.Error(), Index: -1, Value: r.Value})
+			l.deadLetter(r, schemas.DeadLetter{Reason: l.refused.reason, Detail: l.refused.err.Error(), Index: -1, Value: r.Value})
 			continue
 		}
 		if err := l.process(p, r); err != nil {
 			err = fmt.Errorf("%s offset %d: %w", tp, r.Offset, err)
-			l.mu.Lock()
-			l.bad[tp] = fault{err, time.Now()}
-			l.mu.Unlock()
+			if !errors.Is(err, errPanic) {
+				l.mu.Lock()
+				l.bad[tp] = fault{err, time.Now()}
+				l.mu.Unlock()
+			}
 			return fmt.Errorf("%w: %w", errSession, err)
 		}
 	}

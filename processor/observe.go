@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,6 +22,7 @@ type health struct {
 	mu    sync.Mutex
 	lanes map[string]bool // whether the lane has taken over partitions at least once, or been told it has none
 	bad   map[string]map[topicPartition]error
+	held  map[string]held   // lanes that the brokers refuse something
 	notes map[string]string // what is worth knowing of a worker that is ready
 }
 
@@ -28,10 +30,11 @@ type health struct {
 const (
 	noteLearning = "learning"
 	noteRules    = "rules"
+	noteDiffer   = "rules differ"
 )
 
 func newHealth() *health {
-	return &health{lanes: map[string]bool{}, bad: map[string]map[topicPartition]error{}, notes: map[string]string{}}
+	return &health{lanes: map[string]bool{}, held: map[string]held{}, bad: map[string]map[topicPartition]error{}, notes: map[string]string{}}
 }
 
 // note keeps a text for /readyz until another one, or none, takes its place.
@@ -77,6 +80,29 @@ func (h *health) clear(lane string) {
 	delete(h.bad, lane)
 	delete(h.notes, noteLearning)
 	h.lanes[lane] = false
+}
+
+// held is what keeps a lane from going on, and when it was last seen.
+type held struct {
+	why string
+	at  time.Time
+}
+
+// stuck says what keeps a lane from going on.
+func (h *health) stuck(lane, why string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held[lane] = held{why, time.Now()}
+}
+
+// goesOn is called after a turn that nothing was wrong with. What is refused is refused again within seconds, not in every
+// turn.
+func (h *health) goesOn(lane string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s, ok := h.held[lane]; ok && time.Since(s.at) > 10*time.Second {
+		delete(h.held, lane)
+	}
 }
 
 // waiting reports whether a lane has partitions in quarantine.
@@ -131,13 +157,17 @@ func (h *health) reasons() []string {
 			why = append(why, fmt.Sprintf("lane %s: partition %s is in quarantine: %s", lane, tp, strings.ReplaceAll(err.Error(), "\n", "; ")))
 		}
 	}
+	for lane, s := range h.held {
+		why = append(why, fmt.Sprintf("lane %s: %s", lane, strings.ReplaceAll(s.why, "\n", "; ")))
+	}
 	slices.Sort(why)
 	return why
 }
 
 // NotReady says why the worker is not ready, one reason a string; it is empty when it is: every lane has joined its
-// group, nothing is being restored, no partition is in quarantine.
-func (w *Worker) NotReady() []string { return w.health.reasons() }
+// group, nothing is being restored, no partition is in quarantine, the brokers take what is written, there is room on the
+// disk.
+func (w *Worker) NotReady() []string { return append(w.disk.why(), w.health.reasons()...) }
 
 // Notes says what else is worth knowing, one fact a string: that it is learning, that changed rules could not be loaded.
 func (w *Worker) Notes() []string {
@@ -157,6 +187,7 @@ type metrics struct {
 	dead       *prometheus.CounterVec // reason
 	gap        *prometheus.CounterVec // topic
 	unverified prometheus.Counter
+	clamped    *prometheus.CounterVec // topic
 	candidates prometheus.Counter
 	findings   prometheus.Counter
 	alerts     *prometheus.CounterVec   // status
@@ -167,6 +198,8 @@ type metrics struct {
 	sessions   *prometheus.CounterVec   // stage
 	pollErrors *prometheus.CounterVec   // stage
 	restoring  *prometheus.GaugeVec     // stage, partition
+	restored   *prometheus.CounterVec   // stage
+	restoreETA *prometheus.GaugeVec     // stage
 	purged     *prometheus.CounterVec   // topic
 	reloads    *prometheus.CounterVec   // result
 	byRule     *prometheus.CounterVec   // rule, topic
@@ -199,6 +232,7 @@ func newMetrics(reg prometheus.Registerer, h *health) *metrics {
 		dead:       counters("dead_letters_total", "Records sent to the dead-letter topic, by reason.", "reason"),
 		gap:        counters("source_gap_records_total", "Records deleted by a source topic's retention before they were read.", "topic"),
 		unverified: counter("time_unverified_total", "Records whose time could not be checked because their message has no timestamp."),
+		clamped:    counters("time_clamped_total", "Records more than 15 minutes later than the Kafka timestamp of their message, whose time became that timestamp.", "topic"),
 		candidates: counter("candidates_total", "Candidate records sent to detect, each standing for one or more events."),
 		findings:   counter("findings_total", "Finding records sent to group, each with one or more matches."),
 		alerts:     counters("alerts_total", "Alerts written, by status (open, closed, overflow, gap).", "status"),
@@ -208,6 +242,8 @@ func newMetrics(reg prometheus.Registerer, h *health) *metrics {
 		sessions:   counters("sessions_restarted_total", "Sessions given up because the outcome of a transaction was unknown or a partition waits.", "stage"),
 		pollErrors: counters("poll_errors_total", "Errors of polls, which are retried.", "stage"),
 		restoring:  gauges("restore_remaining", "Changelog offsets still to read before a partition's state is current.", "stage", "partition"),
+		restored:   counters("restore_records_total", "Changelog records read to bring the state up to date.", "stage"),
+		restoreETA: gauges("restore_seconds_left", "Estimate of how long a restore still takes; 0 without one.", "stage"),
 		reloads:    counters("rules_reloads_total", "Changes of rules while running, by result (ok, failed).", "result"),
 		byRule:     counters("rule_documents_total", "Alerts and updates of them, by rule and by where they went (alerts, suppressed).", "rule", "topic"),
 		learned:    counter("learned_total", "Matches that were only learned."),
@@ -219,7 +255,9 @@ func newMetrics(reg prometheus.Registerer, h *health) *metrics {
 	reg.MustRegister(m.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "firstseen", Name: "partitions_quarantined",
 		Help: "Partitions that wait because of an error; /readyz says which."}, func() float64 { return float64(h.quarantined()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "firstseen", Name: "rules_refused",
-			Help: "1 while the rules in force are not those on disk, because these cannot be used; /readyz says why."}, func() float64 { return float64(h.noted(noteRules)) }))
+			Help: "1 while the rules in force are not those on disk, because these cannot be used; /readyz says why."}, func() float64 { return float64(h.noted(noteRules)) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "firstseen", Name: "rules_differ",
+			Help: "1 while instances have had different rules in force for ten minutes; /readyz says which."}, func() float64 { return float64(h.noted(noteDiffer)) }))
 	return m
 }
 

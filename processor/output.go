@@ -64,7 +64,7 @@ func (l *lane) send(r *kgo.Record, done func(*kgo.Record)) {
 	l.out.sent++
 	l.sess.Produce(l.out.ctx, r, func(r *kgo.Record, err error) {
 		if err != nil {
-			l.out.fail(err)
+			l.out.fail(fmt.Errorf("%s: %w", topicPartition{r.Topic, r.Partition}, err))
 		} else if done != nil {
 			done(r)
 		}
@@ -77,12 +77,12 @@ func isRejection(err error) bool {
 	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) || errors.Is(err, kerr.InvalidRecord)
 }
 
-// bisect narrows down which input message led to output that the broker refuses: every failed turn halves the next,
-// and a turn of one message names it.
-func (l *lane) bisect(err error) {
+// bisect narrows down which input message led to output that the broker refuses, or to a panic: every failed turn halves
+// the next, and a turn of one message names it.
+func (l *lane) bisect(reason schemas.Reason, err error) {
 	if l.out.messages == 1 {
 		l.refused = l.out.last
-		l.refused.err = err
+		l.refused.reason, l.refused.err = reason, err
 	}
 	l.limit = max(1, min(l.limit, l.out.messages)/2)
 }
@@ -158,14 +158,14 @@ func (l *lane) deadLetter(r *kgo.Record, d schemas.DeadLetter) {
 	}
 	letter := &kgo.Record{Topic: topic, Partition: p, Key: key, Value: value, Headers: headers}
 	l.out.sent++
-	l.sess.Produce(context.Background(), letter, func(_ *kgo.Record, err error) {
+	l.sess.Produce(l.out.ctx, letter, func(_ *kgo.Record, err error) {
 		if err == nil {
 			return
 		}
 		if isRejection(err) && d.Reason == schemas.RejectedOutput { // this one is alone: the topic takes less than it said
 			l.w.limitDeadLetters(limit / 2)
 		}
-		l.out.fail(err)
+		l.out.fail(fmt.Errorf("%s: %w", topicPartition{topic, p}, err))
 	})
 	l.count(l.w.metrics.dead.WithLabelValues(string(d.Reason)).Inc)
 }
@@ -174,13 +174,35 @@ func header(key, value string) kgo.RecordHeader {
 	return kgo.RecordHeader{Key: key, Value: []byte(value)}
 }
 
-// process has the stage process one record. A panic puts the partition in quarantine as an error does; that of a log
-// record is a dead letter before it gets here.
-func (l *lane) process(p *part, r *kgo.Record) (err error) {
+// errPanic is a panic of a stage. What it had done so far is not to be trusted, so the transaction is given up, and the
+// record, or the half of the messages that it is among, is looked for as one whose output is refused.
+var errPanic = errors.New("panic")
+
+// process has the stage process one record. Its panic makes the record a dead letter in the next session; that of a log
+// record is one before it gets here.
+func (l *lane) process(p *part, r *kgo.Record) error {
+	err := caught(func() error { return l.step.record(p, r) })
+	if errors.Is(err, errPanic) {
+		l.refused = refusal{tp: p.tp, offset: r.Offset, reason: schemas.Panicked, err: err}
+	}
+	return err
+}
+
+// flush has the stage produce what its records came to.
+func (l *lane) flush() error {
+	err := caught(l.step.flush)
+	if errors.Is(err, errPanic) {
+		l.bisect(schemas.Panicked, err)
+	}
+	return err
+}
+
+// caught makes an error of a panic of fn.
+func caught(fn func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+			err = fmt.Errorf("%w: %v\n%s", errPanic, v, debug.Stack())
 		}
 	}()
-	return l.step.record(p, r)
+	return fn()
 }

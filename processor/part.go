@@ -68,7 +68,7 @@ func (l *lane) produce() error {
 	if err := l.heed(); err != nil {
 		return fmt.Errorf("%w: %w", errSession, err)
 	}
-	if err := l.step.flush(); err != nil {
+	if err := l.flush(); err != nil {
 		return fmt.Errorf("%w: %w", errSession, err)
 	}
 	topic := l.w.cfg.changelog(l.stage)
@@ -141,6 +141,23 @@ func (l *lane) applyFirst() error {
 	return nil
 }
 
+// goOn is the mutant that takes an error from End for an abort, as the client's documentation suggests.
+func (l *lane) goOn(ctx context.Context) error {
+	if _, err := l.sess.End(ctx, kgo.TryAbort, l.fence); err != nil {
+		return fmt.Errorf("%w: %w", errSession, err)
+	}
+	return l.drop()
+}
+
+// advance moves the sweep clock of a partition by a record.
+func (l *lane) advance(off *wire.Offset, timestamp int64) {
+	before := off.SweepClock
+	off.SweepClock, off.InputTimestamp = stage.Advance(before, off.InputTimestamp, timestamp)
+	if fast := l.w.cfg.hooks.sweep; fast > 1 && l.stage == StageDetect {
+		off.SweepClock += (fast - 1) * min(off.SweepClock-before, 1000) // but a pause counts as a second at most
+	}
+}
+
 // touch makes a partition part of this transaction.
 func (l *lane) touch(p *part) {
 	if !p.touched {
@@ -162,6 +179,29 @@ func (l *lane) forget(p *part) {
 // checked against the brokers': a transaction that was committed although the client reports an abort would otherwise
 // be processed twice.
 func (l *lane) rewind(ctx context.Context) error {
+	if err := l.drop(); err != nil {
+		return err
+	}
+	committed, err := stableOffsetsOf(ctx, l.sess, l.w.cfg.group(l.stage), func(o kadm.OffsetResponse) bool {
+		return l.part(topicPartition{o.Topic, o.Partition}) != nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w: check the committed offsets: %w", errSession, err)
+	}
+	for _, p := range l.owned() {
+		at, ok := committed.Lookup(p.tp.topic, p.tp.partition)
+		if !ok {
+			at.At = -1
+		}
+		if at.At != p.committed && (at.At >= 0 || p.committed >= 0) {
+			return fmt.Errorf("%w: %s: the group is at offset %d, this lane at %d", errSession, p.tp, at.At, p.committed)
+		}
+	}
+	return nil
+}
+
+// drop forgets what this transaction has made of its partitions.
+func (l *lane) drop() error {
 	l.step.drop()
 	for _, p := range l.touched {
 		p.touched, p.next, p.off = false, p.base, p.pos.Offset
@@ -180,33 +220,18 @@ func (l *lane) rewind(ctx context.Context) error {
 		}
 	}
 	l.touched = l.touched[:0]
-	committed, err := stableOffsetsOf(ctx, kadm.NewClient(l.sess.Client()), l.w.cfg.group(l.stage), func(o kadm.OffsetResponse) bool {
-		return l.part(topicPartition{o.Topic, o.Partition}) != nil
-	})
-	if err != nil {
-		return fmt.Errorf("%w: check the committed offsets: %w", errSession, err)
-	}
-	for _, p := range l.owned() {
-		at, ok := committed.Lookup(p.tp.topic, p.tp.partition)
-		if !ok {
-			at.At = -1
-		}
-		if at.At != p.committed && (at.At >= 0 || p.committed >= 0) {
-			return fmt.Errorf("%w: %s: the group is at offset %d, this lane at %d", errSession, p.tp, at.At, p.committed)
-		}
-	}
 	return nil
 }
 
 // stableOffsets returns a group's committed offsets when no transaction on them is pending. A group that does not exist
 // has none.
-func stableOffsets(ctx context.Context, adm *kadm.Client, group string) (kadm.Offsets, error) {
+func stableOffsets(ctx context.Context, adm admin, group string) (kadm.Offsets, error) {
 	return stableOffsetsOf(ctx, adm, group, func(kadm.OffsetResponse) bool { return true })
 }
 
 // stableOffsetsOf is stableOffsets that does not wait for partitions which of leaves out: another worker's transaction
 // may be pending on them for long. Their offsets are left out.
-func stableOffsetsOf(ctx context.Context, adm *kadm.Client, group string, of func(kadm.OffsetResponse) bool) (kadm.Offsets, error) {
+func stableOffsetsOf(ctx context.Context, adm admin, group string, of func(kadm.OffsetResponse) bool) (kadm.Offsets, error) {
 	for {
 		resp, err := adm.FetchOffsets(kadm.RequireStable(ctx), group)
 		if err == nil {
@@ -233,7 +258,7 @@ func stableOffsetsOf(ctx context.Context, adm *kadm.Client, group string, of fun
 // purge deletes the internal records that this lane has consumed and that are older than the configured age: the
 // topics keep them for ever otherwise. It looks only at offsets that are committed, and does nothing on any error:
 // the next time will do.
-func (l *lane) purge(ctx context.Context, adm *kadm.Client) {
+func (l *lane) purge(ctx context.Context, adm admin) {
 	age := l.w.cfg.PurgeAfter
 	owned := l.owned()
 	if l.stage == StageIngest || age < 0 || len(owned) == 0 || time.Since(l.lastPurge) < time.Minute {
@@ -298,6 +323,7 @@ func (l *lane) assigned(_ context.Context, _ *kgo.Client, added map[string][]int
 }
 
 func (l *lane) release(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
+	l.revoked.Store(true)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for topic, partitions := range lost {

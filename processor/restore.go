@@ -4,32 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"math"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/processor/stage"
 	"firstseen/state"
 )
 
-// restoring is a partition on its way to its barrier.
-type restoring struct {
-	*part
-	barrier  int64 // offset of the barrier in the changelog
-	progress time.Time
-	done     bool
-	failed   error
-}
-
 // restore brings the ranges of the opened partitions up to the end of their changelogs. Neither the log's last stable
 // offset nor its high watermark says where that is (an open transaction holds the first down; markers and compaction
 // leave the second out of reach), but a barrier does: a record written now and read back by a read_committed reader,
 // which delivers it only when everything before it is decided. Partitions that fail move from opened to failed.
-func (l *lane) restore(ctx context.Context, adm *kadm.Client, log kadm.TopicDetail, starts kadm.ListedOffsets, opened map[topicPartition]*part, failed map[topicPartition]error) error {
+func (l *lane) restore(ctx context.Context, adm admin, log kadm.TopicDetail, starts kadm.ListedOffsets, opened map[topicPartition]*part, failed map[topicPartition]error) error {
 	fail := func(tp topicPartition, err error) {
 		delete(opened, tp)
 		failed[tp] = err
@@ -47,32 +36,65 @@ func (l *lane) restore(ctx context.Context, adm *kadm.Client, log kadm.TopicDeta
 			fail(tp, err)
 			continue
 		}
-		todo[tp.partition] = &restoring{part: p, progress: time.Now()}
+		todo[tp.partition] = &restoring{part: p}
 	}
-	if len(todo) == 0 {
-		return nil
-	}
-	if err := l.writeBarriers(ctx, log.Topic, todo); err != nil {
-		return err
-	}
-	if err := l.replay(ctx, adm, log.Topic, starts, todo); err != nil {
-		return err
-	}
-	for _, r := range todo {
-		err := r.failed
-		if err == nil {
-			err = l.ready(r.part)
+	for len(todo) > 0 {
+		if l.w.cfg.hooks.restoreToLSO {
+			if err := stableEnds(ctx, adm, log.Topic, todo); err != nil {
+				return err
+			}
+		} else if err := l.writeBarriers(ctx, log.Topic, todo); err != nil {
+			return err
 		}
-		if err != nil {
-			fail(r.tp, err)
+		if err := l.replay(ctx, adm, log.Topic, starts, todo); err != nil {
+			return err
+		}
+		for n, r := range todo {
+			if r.again {
+				r.done, r.again = false, false
+				continue
+			}
+			delete(todo, n)
+			err := r.failed
+			if err == nil {
+				err = l.ready(r.part)
+			}
+			if errors.Is(err, errMoved) {
+				err = l.expelled(ctx, adm, r.part, err)
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				fail(r.tp, err)
+			}
 		}
 	}
 	return nil
 }
 
+// errMoved is that of a partition whose group offset and state disagree.
+var errMoved = errors.New("were offsets reset or the changelog lost?")
+
+// expelled looks whether the group has gone on since this takeover asked for the offset. Then the partition has another
+// owner, and nothing is wrong with it: the group will say so, which ends ctx. Else it returns err.
+func (l *lane) expelled(ctx context.Context, adm admin, p *part, err error) error {
+	now, askErr := stableOffsetsOf(ctx, adm, l.w.cfg.group(l.stage), func(o kadm.OffsetResponse) bool {
+		return o.Topic == p.tp.topic && o.Partition == p.tp.partition
+	})
+	if at, ok := now.Lookup(p.tp.topic, p.tp.partition); askErr != nil || !ok || at.At == p.committed {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(l.w.cfg.Timing.Session): // it is a member still: somebody has set the offset
+	}
+	return err
+}
+
 // openRange opens the partition's range of the store. A range of another changelog, or one that knows records which
 // the changelog has lost, is moved aside and built anew.
-func (l *lane) openRange(ctx context.Context, adm *kadm.Client, p *part, log kadm.TopicDetail) error {
+func (l *lane) openRange(ctx context.Context, adm admin, p *part, log kadm.TopicDetail) error {
 	var err error
 	if p.rng, err = l.w.store.Range(l.stage.state(), p.tp.partition); errors.Is(err, state.ErrFormat) {
 		l.log.Warn("state in a format of another version", "partition", p.tp.String(), "error", err)
@@ -124,136 +146,8 @@ func (l *lane) moveAside(partition int32) error {
 	return nil
 }
 
-// writeBarriers writes a barrier to the changelog partition of each, with a producer outside of any transaction.
-func (l *lane) writeBarriers(ctx context.Context, topic string, todo map[int32]*restoring) error {
-	return l.retry(ctx, "write barriers to "+topic, func() error {
-		var records []*kgo.Record
-		for n := range todo {
-			records = append(records, &kgo.Record{Topic: topic, Partition: n, Key: []byte(state.BarrierKey), Value: []byte(l.name)})
-		}
-		if err := l.w.control.cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
-			return err
-		}
-		for _, rec := range records {
-			r := todo[rec.Partition]
-			r.barrier = rec.Offset
-			// The broker stamps changelogs. A range that slept for long may have missed tombstones that are gone.
-			last := r.pos.AsOf()
-			if r.pos.ChangelogNext > 0 && rec.Timestamp.UnixMilli()-last > l.w.tombstones.Milliseconds()/2 {
-				l.log.Info("state is too old, restoring from the changelog", "partition", r.tp.String(), "last", time.UnixMilli(last))
-				if err := r.rng.Delete(r.pos); err != nil {
-					return err
-				}
-				r.pos = state.Position{}
-			}
-		}
-		return nil
-	})
-}
-
-// replay applies changelog records up to the barriers.
-func (l *lane) replay(ctx context.Context, adm *kadm.Client, topic string, starts kadm.ListedOffsets, todo map[int32]*restoring) error {
-	from := map[int32]kgo.Offset{}
-	for n, r := range todo {
-		if r.pos.ChangelogNext == 0 {
-			start, _ := starts.Lookup(topic, n)
-			r.pos.ChangelogNext = start.Offset
-		}
-		from[n] = kgo.NewOffset().At(r.pos.ChangelogNext)
-	}
-	cl, err := kgo.NewClient(l.w.cfg.client(
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(1<<20),
-		kgo.WithLogger(clientLog{l.log}),
-	)...)
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	left := len(todo)
-	finish := func(r *restoring, err error) {
-		if !r.done {
-			r.done, r.failed = true, err
-			left--
-			l.w.metrics.restoring.WithLabelValues(string(l.stage), strconv.Itoa(int(r.tp.partition))).Set(0)
-			cl.PauseFetchPartitions(map[string][]int32{topic: {r.tp.partition}})
-		}
-	}
-	for left > 0 {
-		pollCtx, cancel := context.WithTimeout(ctx, time.Second)
-		fetches := cl.PollRecords(pollCtx, 10_000)
-		cancel()
-		if ctx.Err() != nil {
-			return ctx.Err() // what was applied stays: the next attempt goes on from there
-		}
-		// Errors before records: after data loss the client may go on elsewhere.
-		for _, e := range fetches.Errors() {
-			r := todo[e.Partition]
-			switch {
-			case errors.Is(e.Err, context.DeadlineExceeded):
-			case r != nil && (errors.Is(e.Err, kerr.OffsetOutOfRange) || errors.As(e.Err, new(*kgo.ErrDataLoss))):
-				finish(r, errors.Join(fmt.Errorf("the changelog %s/%d no longer has offset %d; the state was moved aside and will be restored: %w", topic, e.Partition, r.pos.ChangelogNext, e.Err),
-					l.moveAside(e.Partition)))
-			default:
-				l.log.Warn("restore", "topic", topic, "partition", e.Partition, "error", e.Err)
-			}
-		}
-		fetches.EachPartition(func(fp kgo.FetchTopicPartition) {
-			r := todo[fp.Partition]
-			if r.done || len(fp.Records) == 0 {
-				return
-			}
-			reached, err := r.apply(fp.Records)
-			r.progress = time.Now()
-			l.w.metrics.restoring.WithLabelValues(string(l.stage), strconv.Itoa(int(fp.Partition))).Set(float64(r.barrier + 1 - r.pos.ChangelogNext))
-			if err != nil || reached {
-				finish(r, err)
-			}
-		})
-		for _, r := range todo {
-			if !r.done && time.Since(r.progress) > l.w.cfg.Timing.Stall {
-				finish(r, fmt.Errorf("restoring %s from %s stalled at offset %d, %d before the barrier, for %s: %s", r.tp, topic, r.pos.ChangelogNext,
-					r.barrier-r.pos.ChangelogNext, l.w.cfg.Timing.Stall, openTransactions(ctx, adm, topic, r.tp.partition)))
-			}
-		}
-	}
-	return nil
-}
-
-// apply applies records, up to the barrier if it is among them. Each batch moves the position with it, so that an
-// interrupted restore goes on where it was.
-func (r *restoring) apply(records []*kgo.Record) (reached bool, err error) {
-	from, run := r.pos, make([]state.Record, 0, len(records))
-	var barrier state.Barrier
-	for _, rec := range records {
-		run = append(run, state.Record{Offset: rec.Offset, Key: rec.Key, Value: rec.Value})
-		if string(rec.Key) == state.BarrierKey && rec.Offset >= r.barrier {
-			// Produced records do not tell their leader epoch, consumed ones do.
-			barrier, reached = state.Barrier{Offset: rec.Offset, Epoch: rec.LeaderEpoch, Timestamp: rec.Timestamp.UnixMilli()}, true
-			break
-		}
-	}
-	to, writes, err := state.Fold(from, run)
-	if err != nil {
-		return false, fmt.Errorf("changelog of %s: %w", r.tp, err)
-	}
-	to.ChangelogID = r.logID
-	if reached {
-		to.Barrier = barrier
-	}
-	if from.ChangelogID == [16]byte{} {
-		from = state.Position{} // a new range stands nowhere, not at the first offset of its changelog
-	}
-	if err := r.rng.Apply(from, to, writes); err != nil {
-		return false, fmt.Errorf("restore %s: %w", r.tp, err)
-	}
-	r.pos = to
-	return reached, nil
-}
-
 // openTransactions names the producers whose open transactions hold back a partition.
-func openTransactions(ctx context.Context, adm *kadm.Client, topic string, partition int32) string {
+func openTransactions(ctx context.Context, adm admin, topic string, partition int32) string {
 	var set kadm.TopicsSet
 	set.Add(topic, partition)
 	described, err := adm.DescribeProducers(ctx, set)
@@ -261,15 +155,18 @@ func openTransactions(ctx context.Context, adm *kadm.Client, topic string, parti
 		return "which producer holds it back could not be found out: " + err.Error()
 	}
 	var open []string
+	first := int64(math.MaxInt64)
 	for _, p := range described.SortedProducers() {
 		if p.CurrentTxnStartOffset >= 0 {
 			open = append(open, fmt.Sprintf("producer %d epoch %d since offset %d", p.ProducerID, p.ProducerEpoch, p.CurrentTxnStartOffset))
+			first = min(first, p.CurrentTxnStartOffset)
 		}
 	}
 	if len(open) == 0 {
 		return "no transaction is open on it; are its replicas in sync?"
 	}
-	return "open transactions: " + strings.Join(open, ", ") + "; end a hanging one with: kafka-transactions.sh abort"
+	return fmt.Sprintf("open transactions: %s; whose they are, and whether they end by themselves, is said by: firstseen doctor -c FILE; one that hangs is ended by: "+
+		"kafka-transactions.sh --bootstrap-server BROKER abort --topic %s --partition %d --start-offset %d", strings.Join(open, ", "), topic, partition, first)
 }
 
 // ready compares a restored partition with its input, and makes it ready for records.
@@ -285,9 +182,9 @@ func (l *lane) ready(p *part) error {
 		p.next = p.start
 	case p.committed < 0:
 		p.next = p.pos.InputNext // the group's offsets expired; the changelog knows
-	case p.pos.InputNext != p.committed:
-		return fmt.Errorf("group %s is at offset %d of %s, but the state is current to offset %d: were offsets reset or the changelog lost? "+
-			"To go on where the state is, run: %s store", l.w.cfg.group(l.stage), p.committed, p.tp, p.pos.InputNext, reset)
+	case p.pos.InputNext != p.committed && !l.w.cfg.hooks.restoreToLSO && !l.w.cfg.hooks.restoreUncommitted:
+		return fmt.Errorf("group %s is at offset %d of %s, but the state is current to offset %d: %w "+
+			"To go on where the state is, run: %s store", l.w.cfg.group(l.stage), p.committed, p.tp, p.pos.InputNext, errMoved, reset)
 	default:
 		p.next = p.committed
 	}

@@ -34,7 +34,6 @@ func (l *lane) takeOver(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		return nil, err
 	}
 	pause, resume := map[string][]int32{}, map[string][]int32{}
-	cl := l.sess.Client()
 	l.mu.Lock()
 	for tp, p := range opened {
 		p.base = p.next
@@ -59,8 +58,8 @@ func (l *lane) takeOver(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		l.log.Error("partition in quarantine: it waits, the others go on", "stage", l.stage, "partition", tp.String(), "error", err)
 	}
 	// Before the lane sees them: it may open the gate for one at once, and what is paused after that would stay so.
-	cl.ResumeFetchPartitions(resume)
-	cl.PauseFetchPartitions(pause)
+	l.sess.ResumeFetchPartitions(resume)
+	l.sess.PauseFetchPartitions(pause)
 	l.mu.Unlock()
 	l.w.health.joined(l.name)
 	l.log.Info("took over partitions", "opened", len(opened), "quarantined", len(failed), "took", time.Since(began).Round(time.Millisecond))
@@ -89,7 +88,7 @@ func (f *facts) end(tp topicPartition) int64 {
 const patience = 15 * time.Second
 
 // ask asks the brokers, until they answer or ctx ends. What they could not say of a partition is an error in the answer.
-func (l *lane) ask(ctx context.Context, adm *kadm.Client, offsets map[string]map[int32]kgo.Offset, topics []string) (f facts, err error) {
+func (l *lane) ask(ctx context.Context, adm admin, offsets map[string]map[int32]kgo.Offset, topics []string) (f facts, err error) {
 	var epochs kadm.OffsetForLeaderEpochRequest
 	for t, partitions := range offsets {
 		for p, o := range partitions {
@@ -136,12 +135,11 @@ func (f *facts) failure(tp topicPartition) error {
 func (l *lane) open(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (opened map[topicPartition]*part, failed map[topicPartition]error, err error) {
 	opened, failed = map[topicPartition]*part{}, map[topicPartition]error{}
 	// A client made for the purpose: a long-lived one answers with the topic ids it remembers.
-	cl, err := kgo.NewClient(l.w.cfg.client()...)
+	adm, end, err := l.w.brokers.ask()
 	if err != nil {
 		return nil, nil, err
 	}
-	defer cl.Close()
-	adm := kadm.NewClient(cl)
+	defer end()
 	topics := slices.Collect(maps.Keys(offsets))
 	logTopic := l.w.cfg.changelog(l.stage)
 	if logTopic != "" {
@@ -200,7 +198,7 @@ func (l *lane) check(p *part) error {
 		return fmt.Errorf("topic %s was deleted and created again (its id is %s, the deployment knows %s): nothing is read from it; %s",
 			p.tp.topic, id, l.w.topicIDs[p.tp.topic], hint)
 	case l.stage != StageIngest && p.tp.partition >= l.w.partitions[p.tp.topic]:
-		return fmt.Errorf("%s: the deployment was created with %d partitions of this topic: partitions must not be added to it", p.tp, l.w.partitions[p.tp.topic])
+		return fmt.Errorf("%s: the deployment was created with %d partitions of this topic: partitions must not be added to it, and it cannot get rid of them; start a deployment with another app name", p.tp, l.w.partitions[p.tp.topic])
 	case l.stage == StageIngest:
 		return l.openSource(p)
 	}

@@ -41,14 +41,17 @@ func (c *Config) group(s Stage) string { return c.App + "." + string(s) }
 // Plan returns the topics that the deployment needs besides its sources.
 func (c *Config) Plan() []TopicPlan {
 	days := func(n int) string { return strconv.Itoa(n * 24 * 3600 * 1000) }
-	internal := map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "message.timestamp.type": "LogAppendTime"}
+	internal := map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "message.timestamp.type": "LogAppendTime",
+		"segment.bytes": strconv.Itoa(64 << 20)} // a segment is on the disk until all of it has been deleted
 	changelog := map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime", "segment.bytes": strconv.Itoa(64 << 20),
 		"min.cleanable.dirty.ratio": "0.2", "max.compaction.lag.ms": "3600000", "delete.retention.ms": days(7)}
+	// Every start reads all of it, and every takeover and every minute adds some, so it is kept short.
+	control := map[string]string{"cleanup.policy": "compact", "max.compaction.lag.ms": "3600000"}
 	result := map[string]string{"cleanup.policy": "delete", "retention.ms": days(7)}
 	internalMust := []string{"cleanup.policy", "retention.ms", "retention.bytes", "message.timestamp.type"}
 	changelogMust := []string{"cleanup.policy", "message.timestamp.type"}
 	return []TopicPlan{
-		{c.topic(topicControl), 1, map[string]string{"cleanup.policy": "compact"}, true, []string{"cleanup.policy"}},
+		{c.topic(topicControl), 1, control, true, []string{"cleanup.policy"}},
 		{c.topic(topicCandidates), c.Partitions, internal, true, internalMust},
 		{c.topic(topicFindings), c.Partitions, internal, true, internalMust},
 		{c.topic(topicDetectLog), c.Partitions, changelog, true, changelogMust},

@@ -40,6 +40,10 @@ func TestRefusedDeployments(t *testing.T) {
 			_, err := c.adm.DeleteTopic(ctx, cfg.topic(topicFindings))
 			return err
 		}, []string{"topic APP.findings is missing, though the deployment had it", "another app name"}},
+		{"a changelog deleted", func(c *cluster, cfg *Config) error {
+			_, err := c.adm.DeleteTopic(ctx, cfg.topic(topicGroupLog))
+			return err
+		}, []string{"topic APP.group.changelog is missing, though the deployment had it", "another app name"}},
 		{"more partitions", func(c *cluster, cfg *Config) error {
 			_, err := c.adm.CreatePartitions(ctx, 2, cfg.topic(topicCandidates))
 			return err

@@ -22,6 +22,7 @@ import (
 // Worker runs the lanes of one process.
 type Worker struct {
 	cfg        Config
+	brokers    brokers
 	control    *control
 	store      *state.Store
 	topicIDs   map[string]string // of the deployment's topics and its sources, as control knows them
@@ -30,6 +31,7 @@ type Worker struct {
 	deadLimit  atomic.Int64      // bytes of a dead letter
 	metrics    *metrics
 	health     *health
+	disk       *disk
 	texts      texts
 	rules      atomic.Pointer[rules.Set] // in force
 	ready      chan struct{}             // closed when rules is set and control is open
@@ -47,31 +49,42 @@ func (w *Worker) Run(ctx context.Context) error {
 }
 
 func (w *Worker) work(ctx context.Context) error {
-	cfg := &w.cfg
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if w.needsStore() { // first, so that a second process on the directory disturbs nobody
 		var err error
-		if w.store, err = openStore(ctx, cfg, func(err error) { cancel(err) }); err != nil {
+		if w.store, err = openStore(ctx, &w.cfg, func(err error) { cancel(err) }); err != nil {
 			return err
 		}
-		defer w.store.Close()
-		defer w.metrics.watchStore(w.store)()
+		w.disk.look() // before a restore writes
+		go w.disk.watch(ctx)
 	}
-	if err := w.prepare(ctx); err != nil {
-		return err
-	}
-	defer w.control.Close()
-	if w.store != nil {
-		w.dropOldRanges()
-	}
-	if err := w.announce(ctx); err != nil {
-		return err
-	}
+	return w.within(ctx, func() error {
+		if w.store != nil {
+			defer w.store.Close()
+			defer w.metrics.watchStore(w.store)()
+		}
+		if err := w.prepare(ctx); err != nil {
+			return err
+		}
+		defer w.control.Close()
+		if w.store != nil {
+			w.dropOldRanges()
+		}
+		if err := w.announce(ctx); err != nil {
+			return err
+		}
+		go w.watchRules(ctx)
+		return w.run(ctx, cancel)
+	})
+}
+
+// run runs the lanes until ctx ends, or the first of them does.
+func (w *Worker) run(ctx context.Context, cancel context.CancelCauseFunc) error {
 	results := make(chan error)
 	var lanes []*lane
-	for _, s := range cfg.Stages {
-		for n := range cfg.Lanes[s] {
+	for _, s := range w.cfg.Stages {
+		for n := range w.cfg.Lanes[s] {
 			lanes = append(lanes, w.newLane(s, n))
 		}
 	}
@@ -93,7 +106,7 @@ func (w *Worker) work(ctx context.Context) error {
 			first = cause
 		}
 	}
-	if first == nil && cfg.Leave {
+	if first == nil && w.cfg.Leave {
 		return w.leave(lanes)
 	}
 	return first
@@ -105,7 +118,11 @@ func New(cfg Config) (*Worker, error) {
 		return nil, err
 	}
 	w := &Worker{cfg: cfg, health: newHealth(), ready: make(chan struct{})}
+	w.brokers = kafkaBrokers{&w.cfg}
 	w.metrics = newMetrics(cfg.Metrics, w.health)
+	if w.disk = newDisk(&cfg); w.needsStore() {
+		w.disk.register(cfg.Metrics)
+	}
 	return w, nil
 }
 
@@ -137,7 +154,7 @@ func (w *Worker) announce(ctx context.Context) error {
 
 // leave removes this worker's members from the groups: static members stay when their client closes.
 func (w *Worker) leave(lanes []*lane) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), stopCommit)
 	defer cancel()
 	cl, err := kgo.NewClient(w.cfg.client()...)
 	if err != nil {
@@ -157,12 +174,16 @@ func (w *Worker) leave(lanes []*lane) error {
 func openStore(ctx context.Context, cfg *Config, fatal func(error)) (*state.Store, error) {
 	deadline, first := time.Now().Add(cfg.Timing.Session), true
 	for {
-		s, err := state.Open(cfg.StateDir, state.Options{CacheBytes: cfg.StateCache, MemTableBytes: cfg.StateMemTable, Logger: cfg.Log, Fatal: fatal})
+		s, err := state.Open(cfg.StateDir, state.Options{CacheBytes: cfg.StateCache, MemTableBytes: cfg.StateMemTable, Logger: cfg.Log, Fatal: fatal, FS: cfg.hooks.disk})
 		switch {
 		case err == nil:
 			return s, nil
-		case errors.Is(err, state.ErrCorrupt):
-			cfg.Log.Error("the state directory is damaged; it is moved aside and restored from the changelog", "dir", cfg.StateDir, "error", err)
+		case errors.Is(err, state.ErrCorrupt), errors.Is(err, state.ErrFormat):
+			what := "the state directory is damaged"
+			if errors.Is(err, state.ErrFormat) { // this build was rolled back to
+				what = "the state directory was written by a newer version"
+			}
+			cfg.Log.Error(what+"; it is moved aside and restored from the changelog", "dir", cfg.StateDir, "error", err)
 			if _, err := state.MoveDirAside(cfg.StateDir, time.Now()); err != nil {
 				return nil, fmt.Errorf("move %s aside: %w", cfg.StateDir, err)
 			}
@@ -212,6 +233,9 @@ func (w *Worker) newLane(s Stage, n int) *lane {
 		l.step = newDetectStep(l)
 	case StageGroup:
 		l.step = newGroupStep(l)
+	}
+	if w.cfg.hooks.step != nil {
+		l.step = w.cfg.hooks.step(s, l.step)
 	}
 	return l
 }

@@ -304,6 +304,9 @@ func (d *Decoder) deriveAny(e *Event) {
 	if e.Flags&TimeUnverified != 0 {
 		d.stats.Unverified++
 	}
+	if e.Flags&TimeClamped != 0 {
+		d.stats.Clamped++
+	}
 	if d.layout.wants[fTimestamp] {
 		start := len(d.text)
 		d.text = appendTime(d.text, e.Time)

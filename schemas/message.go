@@ -80,6 +80,7 @@ type Stats struct {
 	Skipped    int // known not to be an API call or a request: notifications, digests, Insights, control messages
 	Dead       int
 	Unverified int   // events whose time could not be compared with a Kafka timestamp
+	Clamped    int   // events whose time was later than it could be
 	Bytes      int64 // decompressed
 }
 
@@ -91,6 +92,7 @@ func (s *Stats) Add(o Stats) {
 	s.Skipped += o.Skipped
 	s.Dead += o.Dead
 	s.Unverified += o.Unverified
+	s.Clamped += o.Clamped
 	s.Bytes += o.Bytes
 }
 

@@ -19,8 +19,10 @@ var (
 	// ErrCorrupt means that the store on disk is damaged. MoveDirAside makes room for a new one, which is restored from
 	// the changelogs. It is noted in the directory, so that the next Open says the same.
 	ErrCorrupt = errors.New("the store is damaged: move it aside and it is rebuilt from the changelogs")
-	// ErrFormat means that a newer build, or something else altogether, has written the store or the range.
+	// ErrFormat means that a newer build has written the store or the range.
 	ErrFormat = errors.New("unknown format: upgrade this worker, or move it aside and it is rebuilt from the changelogs")
+	// ErrForeign means that something else has written the store, which may be dear to it.
+	ErrForeign = errors.New("a store that is not ours: give state.dir a directory of its own")
 	// ErrFailed means that a write to disk failed, most likely for want of space, and what is in memory may be lost. The
 	// process has to end; after its restart the store is a shorter prefix and the rest is restored.
 	ErrFailed = errors.New("the store can no longer be written: make room on the disk and restart, nothing is lost")

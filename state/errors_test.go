@@ -185,7 +185,10 @@ func TestUnknownFormatsAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = Open("d", opts)
-		wantError(t, err, ErrFormat)
+		wantError(t, err, ErrForeign, "d")
+		if errors.Is(err, ErrFormat) {
+			t.Error("who moves aside what is of another version would move this")
+		}
 	})
 	t.Run("newer Pebble", func(t *testing.T) {
 		dir := filled(t)

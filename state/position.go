@@ -16,16 +16,19 @@ type Position struct {
 	wire.Offset
 }
 
-// Barrier is the last barrier record that was consumed from the changelog. Only consumed records carry their leader
-// epoch, so it is what tells whether the log still is the one that was read.
+// Barrier is the last record that was consumed from the changelog: the barrier, unless the restore was interrupted. Only
+// consumed records carry their leader epoch, so it is what tells whether the log still is the one that was read.
+//
+// Timestamp is when the last barrier that was reached was written, or for a range that began empty and has reached none,
+// the one written before its first record was read: until then no tombstone can have been missed.
 type Barrier struct {
 	Offset    int64
 	Epoch     int32
 	Timestamp int64 // Unix milliseconds, the broker's
 }
 
-// AsOf is the time up to which the range is known to be current, in Unix milliseconds of the brokers' clocks. A tombstone
-// written later than this may be missing from it.
+// AsOf is the time up to which the range is known to have missed no tombstone, in Unix milliseconds of the brokers'
+// clocks: of those written later, it may lack what it has not read.
 func (p Position) AsOf() int64 { return max(p.Barrier.Timestamp, p.InputTimestamp) }
 
 // at reports whether two positions are the same point of the same changelog.
@@ -37,9 +40,7 @@ func (p Position) String() string {
 	return fmt.Sprintf("changelog %x:%d", p.ChangelogID[:4], p.ChangelogNext)
 }
 
-// positionVersion is the first byte of a position on disk. The two ids follow, then the numbers as varints.
-const positionVersion = 1
-
+// appendPosition encodes a position as it is on disk: positionVersion, the two ids, then the numbers as varints.
 func appendPosition(dst []byte, p Position) []byte {
 	dst = append(dst, positionVersion)
 	dst = append(dst, p.ChangelogID[:]...)
@@ -51,9 +52,9 @@ func appendPosition(dst []byte, p Position) []byte {
 	return dst
 }
 
-// decodePosition fails with ErrFormat for a position of another version and for anything that is none.
+// decodePosition fails with ErrFormat for a position of a later version and for anything that is none.
 func decodePosition(src []byte) (p Position, err error) {
-	if len(src) == 0 || src[0] != positionVersion {
+	if len(src) == 0 || src[0] == 0 || src[0] > positionVersion {
 		return p, fmt.Errorf("position % x: %w", src[:min(len(src), 1)], ErrFormat)
 	}
 	if len(src) < 33 {

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -62,10 +63,7 @@ type Store struct {
 // formatKey holds the version of the store's format. Ranges begin with the number of a stage, which is never 0.
 var formatKey = []byte("\x00format")
 
-// formatVersion is the format of this build: keys as in range.go, positions as in position.go or an older version.
-const formatVersion = "1"
-
-// Open opens the store under dir, which it makes if need be. Errors wrap ErrLocked, ErrCorrupt or ErrFormat where the
+// Open opens the store under dir, which it makes if need be. Errors wrap ErrLocked, ErrCorrupt, ErrFormat or ErrForeign where the
 // caller may have an answer other than to give up.
 func Open(dir string, opts Options) (*Store, error) {
 	opts = opts.withDefaults()
@@ -122,11 +120,15 @@ func (s *Store) checkFormat() error {
 	value, closer, err := s.db.Get(formatKey)
 	switch {
 	case err == nil:
-		defer closer.Close()
-		if string(value) != formatVersion {
-			return fmt.Errorf("open state %s: store format %q, this build has %q: %w", s.dir, value, formatVersion, ErrFormat)
+		found := string(value)
+		_ = closer.Close() // it has no error to tell
+		switch {
+		case found == formatVersion:
+			return nil
+		case slices.Contains(olderFormats, found):
+			return s.noteFormat()
 		}
-		return nil
+		return fmt.Errorf("open state %s: store format %q, this build has %q: %w", s.dir, found, formatVersion, ErrFormat)
 	case !errors.Is(err, pebble.ErrNotFound):
 		return s.readError("open", err)
 	}
@@ -139,8 +141,12 @@ func (s *Store) checkFormat() error {
 		return s.readError("open", err)
 	}
 	if foreign {
-		return fmt.Errorf("open state %s: a Pebble store that is not ours: %w", s.dir, ErrFormat)
+		return fmt.Errorf("open state %s: %w", s.dir, ErrForeign)
 	}
+	return s.noteFormat()
+}
+
+func (s *Store) noteFormat() error {
 	if s.opts.ReadOnly {
 		return nil
 	}

@@ -138,3 +138,6 @@ func (g *Generator) next() Record {
 func (g *Generator) bucket() string { return bucketName(g.buckets.Uint64()) }
 
 func (g *Generator) outside() string { return outside(g.o.Seed, g.addresses.Uint64()) }
+
+// Jump has the records to come happen later by d.
+func (g *Generator) Jump(d time.Duration) { g.o.Start = g.o.Start.Add(d) }

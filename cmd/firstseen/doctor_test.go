@@ -42,6 +42,10 @@ func TestOperate(t *testing.T) {
 	expect(exitGuarantee, "FAIL  topics        sources: the deployment reads cloudtrail, s3access, this configuration names cloudtrail; next: correct sources", "doctor", "--set", "sources=cloudtrail")
 	expect(exitGuarantee, "no broker answers", "doctor", "--set", "brokers="+freeAddress(t))
 
+	run := []string{"run", "--set", "http.listen=off", "--set", "instance=other"}
+	expect(exitGuarantee, "the deployment reads cloudtrail, s3access, this worker is configured for cloudtrail", append(run, "--set", "sources=cloudtrail", "--set", "state.dir="+t.TempDir())...)
+	expect(exitGuarantee, "in use by another process: give each worker a state directory of its own", append(run, "--set", "commit.session_timeout=2s", "--set", "commit.transaction_timeout=1s")...)
+
 	e = expect(exitOK, "2 dead letters, 2 shown", "dlq", "list")
 	if strings.Count(e.stdout, "\n") != 2 || !strings.Contains(e.stdout, "invalid_json      "+broken) || !strings.Contains(e.stdout, "rule_error        s3access/0/0 record 0  ") {
 		t.Errorf("dlq list:\n%s", e.stdout)

@@ -128,6 +128,9 @@ func (c *runCmd) Run(a *app) error {
 		return err
 	}
 	wc.ChangeSources = c.ChangeSources
+	if err := inject(&wc); err != nil {
+		return usage(err)
+	}
 	w, err := processor.New(wc)
 	if err != nil {
 		return usage(err)
@@ -172,7 +175,7 @@ func workerConfig(cfg *config.Config, set *rules.Set, log *slog.Logger, reg prom
 	}
 	wc := processor.Config{
 		App: cfg.App, Instance: cfg.Instance, Client: append(conn, kgo.SoftwareNameAndVersion("firstseen", version)),
-		Rules: set, StateDir: dir, StateCache: int64(cfg.State.Cache), StateMemTable: int(cfg.State.MemTable),
+		Rules: set, StateDir: dir, StateCache: int64(cfg.State.Cache), StateMemTable: int(cfg.State.MemTable), StateMinFree: int64(cfg.State.MinFree),
 		Lanes:      map[processor.Stage]int{processor.StageIngest: cfg.Lanes.Ingest, processor.StageDetect: cfg.Lanes.Detect, processor.StageGroup: cfg.Lanes.Group},
 		Partitions: int32(cfg.Partition), Replication: int16(cfg.Replicas),
 		Bounds: schemas.Bounds{MessageBytes: int(cfg.Bounds.MessageBytes), Records: cfg.Bounds.Records, RecordBytes: int(cfg.Bounds.RecordBytes),

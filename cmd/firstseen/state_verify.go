@@ -41,7 +41,7 @@ func (c *stateVerifyCmd) Run(a *app) error {
 	switch {
 	case errors.Is(err, state.ErrLocked):
 		return exitError{exitGuarantee, fmt.Errorf("%s is in use by a running worker: stop it first", dir)}
-	case errors.Is(err, state.ErrCorrupt), errors.Is(err, state.ErrFormat):
+	case errors.Is(err, state.ErrCorrupt), errors.Is(err, state.ErrFormat), errors.Is(err, state.ErrForeign):
 		return exitError{exitGuarantee, err}
 	case err != nil:
 		return err

@@ -33,7 +33,7 @@ func register[T any](name string) *Codec[T] {
 	if err != nil {
 		panic(err)
 	}
-	c, err := NewCodec[T](versions...)
+	c, err := NewCodec[T](later(name, versions)...)
 	if err != nil {
 		panic(fmt.Errorf("%s.avsc: %w", name, err))
 	}

@@ -1,0 +1,75 @@
+//go:build restarts
+
+package processor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/processor/stage"
+	"firstseen/schemas/wire"
+	"firstseen/state"
+	"firstseen/traffic"
+)
+
+// filledAddress is one of the addresses that the changelog is filled with: even ones, in no order. The probes' are odd.
+func filledAddress(i int) string {
+	n := uint32(i) * 2654435761 << 1
+	return fmt.Sprintf("%d.%d.%d.%d", n>>24, n>>16&255, n>>8&255, n&255)
+}
+
+// fill writes terms to the changelog of detect as a worker does that has seen them: in transactions, compressed, each term in
+// the partition where candidates of its address go, and behind them the input offset that they are current to.
+func (f *figures) fill() {
+	const perTxn = 80_000
+	began := time.Now()
+	topic, partitions := f.app+"."+topicDetectLog, int32(16)
+	offsets := map[int32][]byte{}
+	for _, r := range f.read(topic) {
+		if string(r.Key) == state.OffsetKey {
+			offsets[r.Partition] = r.Value
+		}
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(f.brokers, ",")...), kgo.TransactionalID(f.app+"-fill"), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.MaxBufferedRecords(2*perTxn), kgo.ProducerLinger(0))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx, id, now := context.Background(), f.set.Rule(traffic.NewTermsRule).State(), time.Now().UnixMilli()
+	const day = 86_400_000
+	for n := 0; n < f.terms; n += perTxn {
+		if err := cl.BeginTransaction(); err != nil {
+			f.t.Fatal(err)
+		}
+		promise := func(_ *kgo.Record, err error) {
+			if err != nil {
+				f.t.Error(err)
+			}
+		}
+		for i := n; i < min(n+perTxn, f.terms); i++ {
+			address := filledAddress(i)
+			seen := now - int64(i)%day
+			value, err := wire.AppendTerm(nil, &wire.Term{FirstSeen: seen - int64(i*7919)%day, LastSeen: seen, SweepAt: seen + 15*day, Count: int64(i%40) + 1})
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			cl.Produce(ctx, &kgo.Record{Topic: topic, Partition: partition([]byte(address), partitions),
+				Key: stage.TermKey(nil, id, []string{address}), Value: value}, promise)
+		}
+		for p, value := range offsets {
+			cl.Produce(ctx, &kgo.Record{Topic: topic, Partition: p, Key: []byte(state.OffsetKey), Value: value}, promise)
+		}
+		if err := cl.Flush(ctx); err != nil {
+			f.t.Fatal(err)
+		}
+		if err := cl.EndTransaction(ctx, kgo.TryCommit); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	f.t.Logf("wrote %d terms to %s in %s", f.terms, topic, time.Since(began).Round(time.Second))
+}

@@ -1,0 +1,242 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/state"
+)
+
+// restoring is a partition on its way to its barrier.
+type restoring struct {
+	*part
+	barrier  int64     // offset of the barrier in the changelog
+	written  time.Time // before the barrier was
+	stamp    int64     // what the broker put on it, Unix milliseconds
+	keep     time.Duration
+	emptied  bool // what had been restored became too old
+	progress time.Time
+	reached  bool
+	done     bool
+	again    bool // it is to be restored again, from a new barrier
+	failed   error
+}
+
+// tooOld reports whether tombstones that the range has not read may be gone from the changelog: those written after the
+// time as of which it is known to be current are kept for delete.retention.ms. Half of that leaves room for clocks that
+// differ. An empty range is current as of its barrier, which is written before the first record is read.
+//
+// The time at the brokers is what the barrier says and what has passed since: by the clock that goes on while the machine
+// is suspended or by the one that nobody sets, whichever says more. It is asked for every batch, after it was fetched and
+// before it is applied: a process may be stopped for days in between, and the next attempt goes by what this one has written.
+func (r *restoring) tooOld() bool {
+	passed := max(time.Since(r.written), time.Now().Round(0).Sub(r.written.Round(0)))
+	return r.stamp+passed.Milliseconds()-r.pos.AsOf() > r.keep.Milliseconds()/2
+}
+
+// empty makes the range a new one.
+func (r *restoring) empty() error {
+	if err := r.rng.Delete(r.at()); err != nil {
+		return err
+	}
+	r.pos = state.Position{}
+	return nil
+}
+
+// fresh says whether nothing has been applied to the range yet.
+func (r *restoring) fresh() bool { return r.pos.ChangelogID == [16]byte{} }
+
+// at is where the range stands in the store: a new one stands nowhere, not at the first offset of its changelog.
+func (r *restoring) at() state.Position {
+	if r.fresh() {
+		return state.Position{}
+	}
+	return r.pos
+}
+
+// writeBarriers writes a barrier to the changelog partition of each, with a producer outside of any transaction.
+func (l *lane) writeBarriers(ctx context.Context, topic string, todo map[int32]*restoring) error {
+	return l.retry(ctx, "write barriers to "+topic, func() error {
+		var records []*kgo.Record
+		for n := range todo {
+			records = append(records, &kgo.Record{Topic: topic, Partition: n, Key: []byte(state.BarrierKey), Value: []byte(l.name)})
+		}
+		written := time.Now()
+		if err := l.w.control.cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
+			return err
+		}
+		for _, rec := range records {
+			r := todo[rec.Partition]
+			// The broker stamps changelogs.
+			r.barrier, r.written, r.stamp, r.keep = rec.Offset, written, rec.Timestamp.UnixMilli(), l.w.tombstones
+			if !r.fresh() && r.tooOld() {
+				l.log.Info("state is too old, restoring from the changelog", "partition", r.tp.String(), "last", time.UnixMilli(r.pos.AsOf()))
+				if err := r.empty(); err != nil {
+					return err
+				}
+			}
+			if r.fresh() {
+				r.pos.Barrier.Timestamp = r.stamp
+			}
+		}
+		return nil
+	})
+}
+
+// batchRecords is how much of a changelog is read at once: enough for all partitions of a fetch, so that they are applied
+// side by side, and few enough to be held in memory.
+const batchRecords = 100_000
+
+// replay applies changelog records up to the barriers. What was applied stays, whatever comes: the next attempt goes on
+// from there.
+func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.ListedOffsets, todo map[int32]*restoring) error {
+	from := map[int32]kgo.Offset{}
+	for n, r := range todo {
+		if r.pos.ChangelogNext == 0 {
+			start, _ := starts.Lookup(topic, n)
+			r.pos.ChangelogNext = start.Offset
+		}
+		r.progress = time.Now()
+		from[n] = kgo.NewOffset().At(r.pos.ChangelogNext)
+	}
+	level := kgo.ReadCommitted()
+	if l.w.cfg.hooks.restoreUncommitted {
+		level = kgo.ReadUncommitted()
+	}
+	cl, err := l.w.brokers.read(l, map[string]map[int32]kgo.Offset{topic: from}, level, false)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	told := l.tell(topic, todo)
+	defer told.end()
+	left := len(todo)
+	finish := func(r *restoring, err error) {
+		if !r.done {
+			r.done, r.failed = true, err
+			left--
+			cl.PauseFetchPartitions(map[string][]int32{topic: {r.tp.partition}})
+		}
+	}
+	stable := func(r *restoring) bool { return l.w.cfg.hooks.restoreToLSO && r.pos.ChangelogNext > r.barrier }
+	for _, r := range todo {
+		if stable(r) {
+			finish(r, nil)
+		}
+	}
+	for left > 0 {
+		if !l.w.disk.await(ctx, idleWait) && ctx.Err() == nil {
+			for _, r := range todo {
+				r.progress = time.Now() // it does not stall
+			}
+			continue
+		}
+		pollCtx, cancel := context.WithTimeout(ctx, time.Second)
+		fetches := cl.PollRecords(pollCtx, batchRecords)
+		cancel()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		// Errors before records: after data loss the client may go on elsewhere.
+		for _, e := range fetches.Errors() {
+			r := todo[e.Partition]
+			switch {
+			case errors.Is(e.Err, context.DeadlineExceeded):
+			case r != nil && (errors.Is(e.Err, kerr.OffsetOutOfRange) || errors.As(e.Err, new(*kgo.ErrDataLoss))):
+				finish(r, errors.Join(fmt.Errorf("the changelog %s/%d no longer has offset %d; the state was moved aside and will be restored: %w", topic, e.Partition, r.pos.ChangelogNext, e.Err),
+					l.moveAside(e.Partition)))
+			default:
+				l.log.Warn("restore", "topic", topic, "partition", e.Partition, "error", e.Err)
+			}
+		}
+		polled := map[*restoring][]*kgo.Record{}
+		fetches.EachPartition(func(fp kgo.FetchTopicPartition) {
+			if r := todo[fp.Partition]; r != nil && !r.done && len(fp.Records) > 0 { // the error of a poll is of no partition
+				polled[r] = append(polled[r], fp.Records...)
+				told.records += len(fp.Records)
+			}
+		})
+		var batches sync.WaitGroup
+		for r, records := range polled {
+			batches.Go(func() { r.reached, r.failed = r.apply(records) })
+		}
+		batches.Wait()
+		for r := range polled {
+			r.progress = time.Now()
+			if r.failed != nil || r.reached || r.again || stable(r) {
+				finish(r, r.failed)
+			}
+		}
+		if l.w.cfg.hooks.restoreToLSO && len(polled) == 0 { // only markers are left
+			for _, r := range todo {
+				finish(r, nil)
+			}
+		}
+		told.look()
+		for _, r := range todo {
+			if !r.done && time.Since(r.progress) > l.w.cfg.Timing.Stall {
+				finish(r, fmt.Errorf("restoring %s from %s stalled at offset %d, %d before the barrier, for %s: %s", r.tp, topic, r.pos.ChangelogNext,
+					r.barrier-r.pos.ChangelogNext, l.w.cfg.Timing.Stall, openTransactions(ctx, adm, topic, r.tp.partition)))
+			}
+		}
+	}
+	return nil
+}
+
+// apply applies records, up to the barrier if it is among them. Each batch moves the position with it, so that an
+// interrupted restore goes on where it was.
+func (r *restoring) apply(records []*kgo.Record) (reached bool, err error) {
+	if r.tooOld() {
+		return false, r.restart()
+	}
+	run := make([]state.Record, 0, len(records))
+	var last *kgo.Record
+	for _, rec := range records {
+		run, last = append(run, state.Record{Offset: rec.Offset, Key: rec.Key, Value: rec.Value}), rec
+		if reached = string(rec.Key) == state.BarrierKey && rec.Offset >= r.barrier; reached {
+			break
+		}
+	}
+	to, writes, err := state.Fold(r.pos, run)
+	if err != nil {
+		return false, fmt.Errorf("changelog of %s: %w", r.tp, err)
+	}
+	to.ChangelogID = r.logID
+	// Produced records do not tell their leader epoch, consumed ones do.
+	to.Barrier.Offset, to.Barrier.Epoch = last.Offset, last.LeaderEpoch
+	if reached {
+		to.Barrier.Timestamp = last.Timestamp.UnixMilli()
+	}
+	if err := r.rng.Apply(r.at(), to, writes); err != nil {
+		return false, fmt.Errorf("restore %s: %w", r.tp, err)
+	}
+	r.pos = to
+	return reached, nil
+}
+
+// restart has the range restored from the beginning, once: a restore that is too slow for its changelog never ends.
+func (r *restoring) restart() error {
+	if r.emptied {
+		return fmt.Errorf("restoring %s takes longer than half of delete.retention.ms, %s, after which the changelog may lack deletions that were not read yet: "+
+			"give its topic a longer one, or the worker a faster disk", r.tp, r.keep)
+	}
+	r.emptied, r.again = true, true
+	return r.empty()
+}
+
+// stableEnds is the mutant that takes the last stable offset for the end of what there is to restore.
+func stableEnds(ctx context.Context, adm admin, topic string, todo map[int32]*restoring) error {
+	ends, err := adm.ListCommittedOffsets(ctx, topic)
+	for n, r := range todo {
+		end, _ := ends.Lookup(topic, n)
+		r.barrier, r.written, r.keep = end.Offset-1, time.Now(), 1<<62
+	}
+	return err
+}
