@@ -16,7 +16,7 @@ CONSTANTS
     MaxFaults, \* how many faults there may be
     MaxTime,   \* how far the brokers' clock goes
     Shared,    \* the lanes are of one process and have one store
-    Upkeep,    \* of "clean", "backup", "purge": what else goes on
+    Upkeep,    \* of "clean", "backup", "purge", "slow": what else goes on
     Broken     \* what is broken on purpose: nothing in the protocol as it is
 
 None == "none"  \* nobody
@@ -162,8 +162,9 @@ FetchOffset(w) ==
 (* any predecessor can have written; a store that may have missed tombstones  *)
 (* is emptied.                                                                *)
 WriteBarrier(w) ==
-    LET d == disk[D(w)]
-        start == IF d.next > 1 /\ now - d.asof > Half /\ "oldStore" \notin Broken THEN Empty ELSE d
+    LET d     == disk[D(w)]
+        old   == d.next > 1 /\ now - d.asof > Half /\ "oldStore" \notin Broken
+        start == IF old THEN Empty ELSE d
     IN /\ lane[w].pc = "barrier"
        /\ log' = Append(log, Barrier)
        /\ disk' = [disk EXCEPT ![D(w)] = start]
@@ -180,9 +181,16 @@ Opened(w, d) ==
 (* restoring.apply: a read_committed reader brings the store up to the first  *)
 (* barrier that is its own or later. It may be cut short after any batch, and *)
 (* then goes on from there. A batch that another lane came before is refused  *)
-(* (compare and apply), and the session ends.                                 *)
+(* (compare and apply), and the session ends. Before a batch is applied its   *)
+(* reader looks at the clock (restoring.tooOld): if it was fetched too long   *)
+(* after the time as of which the store is current, tombstones that it should *)
+(* have in it may be gone, and the store is restored from the beginning. An   *)
+(* empty store is current as of the barrier: what was deleted before is gone  *)
+(* together with what it deleted.                                             *)
 Read(w) ==
-    LET d     == disk[D(w)]
+    LET d     == IF disk[D(w)].next = 1 /\ "lso" \notin Broken
+                 THEN [disk[D(w)] EXCEPT !.asof = log[lane[w].bar].ts]
+                 ELSE disk[D(w)]
         avail == IF "readUncommitted" \in Broken THEN Len(log) ELSE Lso - 1
         ends  == {i \in d.next..avail : i >= lane[w].bar /\ log[i].kind = "barrier" /\ i \notin gone}
         last  == CASE "lso" \in Broken -> lane[w].bar
@@ -192,6 +200,8 @@ Read(w) ==
     IN /\ lane[w].pc = "read"
        /\ IF d.next # lane[w].pos
           THEN Stop(w) /\ UNCHANGED disk
+          ELSE IF now - d.asof > Half /\ "slowRestore" \notin Broken /\ "oldStore" \notin Broken
+          THEN Goto(w, "barrier") /\ disk' = [disk EXCEPT ![D(w)] = Empty]
           ELSE \E to \in (IF atEnd /\ d.next < last THEN {d.next, last} ELSE {last}) :
                LET done == atEnd /\ to = last
                    new  == [Fold(log, d, to) EXCEPT !.asof = IF ~done THEN @ ELSE IF to \in ends THEN log[to].ts ELSE now]
@@ -363,11 +373,10 @@ Keep(w) ==
     /\ copy' = [copy EXCEPT ![w] = disk[w]]
     /\ UNCHANGED <<brokers, lane, disk, now, faults>>
 
-(* Time passes. What is assumed: a restore takes less than half of            *)
-(* delete.retention.ms.                                                       *)
+(* Time passes: if it is to be slow, also within a restore.                   *)
 Tick ==
     /\ now < MaxTime /\ now' = now + 1
-    /\ "slowRestore" \notin Broken =>
+    /\ "slow" \notin Upkeep =>
          \A w \in W : lane[w].pc = "read" /\ lane[w].bar # 0 => now + 1 - log[lane[w].bar].ts <= Half
     /\ UNCHANGED <<brokers, lane, disk, copy, faults>>
 
