@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// report prints what was done and what came of it, and returns whether the run shows what it is to show.
+func (w *world) report(under time.Duration, wrong []string, v verdict, seen *watch) (ok bool) {
+	fmt.Printf("seed %d, %s, %s timers, %s under fire, %d records\n", w.Seed, w.Broker, w.Timers, under.Round(time.Second), w.traffic.written())
+	for _, f := range append(w.faultsHere(), fault{name: "abort", counts: "transactions aborted, at random or by the faults above"}) {
+		n, shows := w.journal.total(f.name)
+		fmt.Printf("%s %5d  %s%s\n", f, n, f.counts, list(shows))
+	}
+	t := w.journal.tally()
+	fmt.Printf("in all: %d kills of workers, %d of them with an open transaction; %d kills of brokers; lag at most %d offsets\n",
+		t.shows["kills"], t.shows["kills that met an open transaction"], t.brokers, seen.most)
+	for _, line := range v.Lines {
+		fmt.Println(line)
+	}
+	if still := w.promised(); len(still) > 0 {
+		wrong = append(wrong, "did not happen: "+strings.Join(still, ", "))
+	}
+	for _, e := range w.journal.all() {
+		if e.Finding != "" {
+			wrong = append(wrong, e.Kind+": "+e.Finding)
+		}
+	}
+	wrong = append(wrong, w.findings.all()...)
+	for _, line := range wrong {
+		fmt.Println("WRONG", line)
+	}
+	fmt.Printf("%d/%d/%d missing/duplicate/wrong\n", v.Missing, v.Duplicate, v.Wrong)
+	if v.StoresEqual {
+		fmt.Println("stores equal")
+	} else {
+		fmt.Println("stores NOT equal")
+	}
+	right := v.Missing == 0 && v.Duplicate == 0 && v.Wrong == 0 && v.StoresEqual
+	if w.Mutant != "" {
+		fmt.Printf("mutant %s: %s\n", w.Mutant, map[bool]string{true: "NOT found: this run proves nothing", false: "found"}[right])
+		return !right
+	}
+	return right && len(wrong) == 0
+}
+
+// list is what was seen, in brackets.
+func list(shows map[string]int) string {
+	if len(shows) == 0 {
+		return ""
+	}
+	var all []string
+	for _, what := range slices.Sorted(maps.Keys(shows)) {
+		all = append(all, fmt.Sprintf("%d %s", shows[what], what))
+	}
+	return " (" + strings.Join(all, ", ") + ")"
+}
