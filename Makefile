@@ -27,6 +27,11 @@ test: ## every test that needs nothing but Go
 test-kafka: ## the tests on real Apache Kafka, booted with Java and Maven, or KAFKA_BROKERS
 	go test -vet=off -count 1 -timeout 20m -p 1 -tags kafka -run '$(RUN)' $(sort $(dir $(KAFKA_FILES)))
 
+# Stop, rebuild, warm start, restart, rolling restart of the built program; make test-kafka leaves them out.
+.PHONY: restarts
+restarts: ## what restarts cost, as a table, on Apache Kafka, with TERMS=1000000 terms in the state
+	TERMS=$(or $(TERMS),1000000) go test -vet=off -count 1 -timeout 30m -tags restarts -run '^TestRestarts$$' -v ./processor
+
 .PHONY: test-elastic
 test-elastic: ## the rules of a checkout of elastic/detection-rules, RULES=DIR, imported and compared
 	@if test -z "$(RULES)"; then echo "test-elastic: SKIPPED, RULES=DIR must name a checkout of https://github.com/elastic/detection-rules"; else \
@@ -36,11 +41,25 @@ test-elastic: ## the rules of a checkout of elastic/detection-rules, RULES=DIR, 
 model: ## the protocol's model (docs/spec) checked by TLC, with Java and Maven
 	scripts/tlc
 
+# synctests is a tag of franz-go's: locks that virtual time can see.
+.PHONY: simulation
+simulation: ## seeded faults: the worker's code over modelled brokers, SCHEDULES=5000, real clients on a virtual network, VIRTUAL_SCHEDULES=200
+	SCHEDULES=$(or $(SCHEDULES),5000) go test -vet=off -count 1 -timeout 10m -run '^TestSchedules' ./processor
+	VIRTUAL_SCHEDULES=$(or $(VIRTUAL_SCHEDULES),200) go test -vet=off -count 1 -timeout 15m -tags synctests -run '^TestVirtual' ./processor
+
+.PHONY: chaos
+chaos: ## faults of every kind on real workers and a real Kafka for CHAOS_MINUTES=3, CHAOS_SEED=N; judged
+	go run -tags chaosnext ./chaos
+
+.PHONY: soak
+soak: build ## workers on real Kafka for SOAK_MINUTES=30, restarted and killed: does anything grow? SOAK_BROKER=embedded
+	go run ./soak
+
 .PHONY: lint
 lint: .build/golangci-lint ## gofmt, go vet, golangci-lint
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted (make fmt):" $$files; exit 1; }
 	bash -n scripts/kafka scripts/tlc scripts/vuln scripts/fuzz .ci/run
-	go vet -tags kafka,elastic ./...
+	go vet -tags kafka,elastic,restarts,chaos,chaosnext,synctests ./...
 	cd compose && go vet ./... && ../.build/golangci-lint run
 	.build/golangci-lint run
 
@@ -64,6 +83,9 @@ build: ## bin/firstseen, static
 nightly: lint vuln test test-kafka ## all of these, the race detector (cgo), fuzzing for FUZZTIME=1m each
 	CGO_ENABLED=1 go test -vet=off -race -timeout 30m ./...
 	RAPID_CHECKS=5000 POWERLOSS_SEEDS=30 go test -vet=off -count 1 -timeout 20m -run 'TestPowerLossAtEveryWrite|TestStoreIsMapsWithPositions' ./state
+	SCHEDULES=50000 VIRTUAL_SCHEDULES=2000 $(MAKE) simulation
+	CHAOS_MINUTES=60 $(MAKE) chaos
+	$(MAKE) soak
 	scripts/fuzz $(FUZZTIME)
 
 # The tools live in a module of their own: what they need is not what the worker needs.
