@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -163,6 +164,17 @@ func topicNames(cfg *config.Config) string {
 	return strings.Join(names, " and ")
 }
 
+// softwareVersion is a version as brokers take it, letters, digits, dots and dashes: they refuse a connection otherwise.
+func softwareVersion(v string) string {
+	v = strings.Trim(strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' {
+			return r
+		}
+		return '-'
+	}, v), "-.")
+	return cmp.Or(v, "devel")
+}
+
 // workerConfig turns the configuration into that of the processor.
 func workerConfig(cfg *config.Config, set *rules.Set, log *slog.Logger, reg prometheus.Registerer) (processor.Config, error) {
 	conn, err := cfg.ClientOpts()
@@ -174,7 +186,7 @@ func workerConfig(cfg *config.Config, set *rules.Set, log *slog.Logger, reg prom
 		return processor.Config{}, usage(err)
 	}
 	wc := processor.Config{
-		App: cfg.App, Instance: cfg.Instance, Client: append(conn, kgo.SoftwareNameAndVersion("firstseen", version)),
+		App: cfg.App, Instance: cfg.Instance, Client: append(conn, kgo.SoftwareNameAndVersion("firstseen", softwareVersion(version))),
 		Rules: set, StateDir: dir, StateCache: int64(cfg.State.Cache), StateMemTable: int(cfg.State.MemTable), StateMinFree: int64(cfg.State.MinFree),
 		Lanes:      map[processor.Stage]int{processor.StageIngest: cfg.Lanes.Ingest, processor.StageDetect: cfg.Lanes.Detect, processor.StageGroup: cfg.Lanes.Group},
 		Partitions: int32(cfg.Partition), Replication: int16(cfg.Replicas),
