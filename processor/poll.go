@@ -90,7 +90,7 @@ func (l *lane) poll(ctx context.Context, wait time.Duration, limit int) (n int, 
 			return 0, 0, fmt.Errorf("%w: %w", errSession, e.Err)
 		case errors.Is(e.Err, kerr.FencedInstanceID):
 			return 0, 0, e.Err
-		case errors.Is(e.Err, kerr.OffsetOutOfRange), errors.As(e.Err, new(*kgo.ErrDataLoss)):
+		case isLoss(e.Err):
 			return 0, 0, fmt.Errorf("%w: %s/%d: %w", errSession, e.Topic, e.Partition, e.Err)
 		case errors.Is(e.Err, kerr.UnknownTopicID), errors.Is(e.Err, kerr.UnknownTopicOrPartition), errors.As(e.Err, new(*kgo.ErrDecompressTooLarge)):
 			// The client will not get over this; a new session takes the partition over again, and says what it finds.

@@ -146,13 +146,10 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 		}
 		// Errors before records: after data loss the client may go on elsewhere.
 		for _, e := range fetches.Errors() {
-			r := todo[e.Partition]
-			switch {
-			case errors.Is(e.Err, context.DeadlineExceeded):
-			case r != nil && (errors.Is(e.Err, kerr.OffsetOutOfRange) || errors.As(e.Err, new(*kgo.ErrDataLoss))):
+			if r := todo[e.Partition]; r != nil && isLoss(e.Err) {
 				finish(r, errors.Join(fmt.Errorf("the changelog %s/%d no longer has offset %d; the state was moved aside and will be restored: %w", topic, e.Partition, r.pos.ChangelogNext, e.Err),
 					l.moveAside(e.Partition)))
-			default:
+			} else if !errors.Is(e.Err, context.DeadlineExceeded) {
 				l.log.Warn("restore", "topic", topic, "partition", e.Partition, "error", e.Err)
 			}
 		}
@@ -188,6 +185,11 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 		}
 	}
 	return nil
+}
+
+// isLoss reports whether an error of a fetch means that the log does not have the offset any more.
+func isLoss(err error) bool {
+	return errors.Is(err, kerr.OffsetOutOfRange) || errors.As(err, new(*kgo.ErrDataLoss))
 }
 
 // apply applies records, up to the barrier if it is among them. Each batch moves the position with it, so that an
