@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +86,8 @@ func (s *historySource) send(cl *kgo.Client, topic string, partition int32, minu
 	}
 }
 
-// begin opens a transaction, which the returned function ends.
+// begin opens a transaction, which the returned function ends. It waits for the markers: brokers write them after their
+// answer, and until then readers of what is committed stop before them.
 func (s *historySource) begin() (cl *kgo.Client, end func(kgo.TransactionEndTry)) {
 	s.t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(s.brokers, ",")...), kgo.TransactionalID(s.app+"-other"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -98,9 +100,21 @@ func (s *historySource) begin() (cl *kgo.Client, end func(kgo.TransactionEndTry)
 	return cl, func(how kgo.TransactionEndTry) {
 		s.t.Helper()
 		defer cl.Close()
-		if err := cl.EndTransaction(context.Background(), how); err != nil {
+		ctx, topic := context.Background(), s.cfg.Sources[0].Topic
+		if err := cl.EndTransaction(ctx, how); err != nil {
 			s.t.Fatal(err)
 		}
+		s.await("the markers are written", 10*time.Second, func() bool {
+			stable, err := s.adm.ListCommittedOffsets(ctx, topic)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			ends, err := s.adm.ListEndOffsets(ctx, topic)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			return reflect.DeepEqual(stable.Offsets(), ends.Offsets())
+		})
 	}
 }
 
