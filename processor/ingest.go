@@ -21,9 +21,10 @@ type ingestStep struct {
 	ingest  *stage.Ingest
 	first   *schemas.Decoder // finds the first time of a source partition
 	formats map[string]schemas.Format
-	current *kgo.Record // for dead letters
+	current *kgo.Record // the record in hand
 
 	messages  int
+	latest    int64 // Unix milliseconds, of the last record of this transaction
 	stats     schemas.Stats
 	set       *rules.Set // that the records of this transaction meet
 	histories histories
@@ -62,8 +63,8 @@ func (s *ingestStep) record(p *part, r *kgo.Record) error {
 	if s.messages == 0 {
 		s.refresh()
 	}
-	s.current = r
-	m := schemas.Message{Value: r.Value, Timestamp: timestamp(r), Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Format: s.formats[r.Topic]}
+	s.current, s.latest = r, timestamp(r)
+	m := schemas.Message{Value: r.Value, Timestamp: s.latest, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Format: s.formats[r.Topic]}
 	if !p.firstSeen {
 		s.noteFirst(p, m)
 	}
@@ -80,7 +81,8 @@ func (s *ingestStep) record(p *part, r *kgo.Record) error {
 // clamped counts records of a message that claim to be later than it, and says so once a minute.
 func (s *ingestStep) clamped(r *kgo.Record, records int) {
 	l := s.lane
-	l.count(func() { l.w.metrics.clamped.WithLabelValues(r.Topic).Add(float64(records)) })
+	clamped := l.w.metrics.clamped.WithLabelValues(r.Topic)
+	l.count(func() { clamped.Add(float64(records)) })
 	if time.Since(s.warned) < time.Minute {
 		return
 	}
@@ -187,8 +189,8 @@ func (s *ingestStep) reportGap(p *part) error {
 	first := p.base - p.gap
 	missing := &alert.Missing{Topic: p.tp.topic, Partition: p.tp.partition, First: first, Next: p.base}
 	now := time.Now().UnixMilli()
-	if s.current != nil {
-		now = s.current.Timestamp.UnixMilli()
+	if s.messages > 0 && s.latest >= 0 {
+		now = s.latest
 	}
 	a := alert.Alert{Kind: alert.Gap, ID: alert.ID(alert.Gap, "", p.tp.String(), strconv.FormatInt(first, 10)), Missing: missing,
 		Time: now, Created: now, Count: p.gap, FirstSeen: wire.NoTime, LastSeen: wire.NoTime}

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/processor/memory"
 	"firstseen/schemas"
 )
 
@@ -189,12 +190,13 @@ func (l *lane) options(made <-chan struct{}) []kgo.Opt {
 			return l.takeOver(ctx, offsets)
 		}),
 		kgo.OnPartitionsAssigned(l.assigned), kgo.OnPartitionsRevoked(l.release), kgo.OnPartitionsLost(l.release),
-		kgo.MaxDecompressBatchBytes(64<<20), kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(512<<10),
+		kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(512<<10),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
 		kgo.ProducerLinger(0),
 		kgo.WithLogger(clientLog{l.log}),
 	)
+	opts = append(opts, memory.Options(64<<20)...)
 	if l.w.cfg.hooks.goOnAfterUnknown {
 		opts = append(opts, kgo.RequestRetries(0)) // otherwise the client asks again what came of it
 	}

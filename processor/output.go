@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -131,10 +132,12 @@ func (w *Worker) limitDeadLetters(bytes int) {
 // input offset behind it. It is always producible: what is too large is cut, and says so.
 func (l *lane) deadLetter(r *kgo.Record, d schemas.DeadLetter) {
 	topic, limit := l.w.cfg.topic(topicDLQ), int(l.w.deadLimit.Load())
-	key, value, headers := r.Key, append([]byte(nil), d.Value...), r.Headers
+	key, value := bytes.Clone(r.Key), bytes.Clone(d.Value) // r's memory will be another record's before this one is sent
 	size := len(key)
-	for _, h := range headers {
+	var headers []kgo.RecordHeader
+	for _, h := range r.Headers {
 		size += len(h.Key) + len(h.Value) + 10
+		headers = append(headers, kgo.RecordHeader{Key: h.Key, Value: bytes.Clone(h.Value)})
 	}
 	if size > limit/4 { // no sane producer writes such a key or headers; the value is what is needed
 		key, headers, size = key[:min(len(key), 1024)], nil, 1024
@@ -143,8 +146,7 @@ func (l *lane) deadLetter(r *kgo.Record, d schemas.DeadLetter) {
 	if len(d.Detail) > maxDetail {
 		d.Detail = d.Detail[:maxDetail]
 	}
-	headers = append(headers[:len(headers):len(headers)],
-		header("dlq-reason", string(d.Reason)), header("dlq-detail", d.Detail), header("dlq-topic", r.Topic),
+	headers = append(headers, header("dlq-reason", string(d.Reason)), header("dlq-detail", d.Detail), header("dlq-topic", r.Topic),
 		header("dlq-partition", strconv.Itoa(int(r.Partition))), header("dlq-offset", strconv.FormatInt(r.Offset, 10)),
 		header("dlq-index", strconv.Itoa(int(d.Index))), header("dlq-stage", string(l.stage)),
 		header("dlq-time", time.Now().UTC().Format(time.RFC3339)), header("dlq-timestamp", strconv.FormatInt(r.Timestamp.UnixMilli(), 10)))

@@ -150,9 +150,7 @@ func (l *lane) records(tp topicPartition, fp kgo.FetchPartition) error {
 		l.advance(&p.off, r.Timestamp.UnixMilli())
 		if l.refused.err != nil && l.refused.tp == tp && l.refused.offset == r.Offset {
 			l.deadLetter(r, schemas.DeadLetter{Reason: l.refused.reason, Detail: l.refused.err.Error(), Index: -1, Value: r.Value})
-			continue
-		}
-		if err := l.process(p, r); err != nil {
+		} else if err := l.process(p, r); err != nil {
 			err = fmt.Errorf("%s offset %d: %w", tp, r.Offset, err)
 			if !errors.Is(err, errPanic) {
 				l.mu.Lock()
@@ -161,6 +159,7 @@ func (l *lane) records(tp topicPartition, fp kgo.FetchPartition) error {
 			}
 			return fmt.Errorf("%w: %w", errSession, err)
 		}
+		r.Recycle() // nothing refers to it
 	}
 	p.high = fp.HighWatermark
 	p.lag.Set(float64(p.high - p.next))

@@ -55,7 +55,7 @@ func lint(r *Rule) (messages []string) {
 	if t.Dedup == nil && t.MaxAlerts == nil && t.NewTerms == nil {
 		messages = append(messages, "it has neither dedup nor max_alerts: every match is an alert")
 	}
-	if t.Dedup != nil && len(t.Dedup.By) == 0 && !r.titleVaries() {
+	if t.Dedup != nil && len(t.Dedup.By) == 0 && !r.titleVaries {
 		messages = append(messages, "it dedups by a title that is always the same: one alert a period for the whole rule")
 	}
 	if r.dataset == schemas.CloudTrail && filter(r.dataset, []*Rule{r}) == nil && t.Mode != rulefile.Off {

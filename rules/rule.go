@@ -19,20 +19,22 @@ type Rule struct {
 	dataset schemas.Dataset
 	strict  bool
 
-	query     *kql.Expr
-	matcher   *kql.Matcher // nil: every event of the dataset
-	except    *kql.Expr
-	excepted  *kql.Matcher // nil: no event
-	allowed   *allowlist.Table
-	source    schemas.Slot // what is looked up in allowed
-	terms     []term
-	title     []part
-	groupBy   []schemas.Slot
-	summary   []schemas.Slot
-	info      alert.Rule
-	state     wire.StateID
-	policy    wire.Policy
-	sourceKey int // which term the rule is keyed by; -1: all of them
+	query    *kql.Expr
+	matcher  *kql.Matcher // nil: every event of the dataset
+	except   *kql.Expr
+	excepted *kql.Matcher // nil: no event
+	allowed  *allowlist.Table
+	source   schemas.Slot // what is looked up in allowed
+	terms    []term
+	title    []part
+	// titleVaries says whether the title depends on the event. With one that does not the group is the rule.
+	titleVaries bool
+	groupBy     []schemas.Slot
+	summary     []schemas.Slot
+	info        alert.Rule
+	state       wire.StateID
+	policy      wire.Policy
+	sourceKey   int // which term the rule is keyed by; -1: all of them
 }
 
 // canonicalForm is the version of how values become terms. It is part of the state id, so that terms of another form
@@ -134,6 +136,7 @@ func compile(t *rulefile.Rule, file string, strict bool, layout *schemas.Layout)
 	for _, s := range template {
 		slot, _ := layout.Slot(s.Field)
 		r.title = append(r.title, part{text: s.Text, field: s.Field != "", slot: slot})
+		r.titleVaries = r.titleVaries || s.Field != ""
 	}
 	if a := t.Allowlist; a != nil {
 		r.allowed = allowlist.NewTable(a.Networks, strict)

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
@@ -123,25 +124,31 @@ func (r *Rule) SourceTerm() int { return r.sourceKey }
 
 // Title writes the title of an alert about the event. Several values of a field are joined by a comma. A title longer
 // than 1000 characters is cut to 985 and says so, as Panther does, which groups by it.
-func (r *Rule) Title(e *schemas.Event) string {
-	var b strings.Builder
+func (r *Rule) Title(e *schemas.Event) string { return string(r.AppendTitle(nil, e)) }
+
+// AppendTitle appends the title to dst.
+func (r *Rule) AppendTitle(dst []byte, e *schemas.Event) []byte {
+	from := len(dst)
 	for _, p := range r.title {
 		values := e.Values(p.slot)
 		if !p.field || len(values) == 0 {
-			b.WriteString(p.text)
+			dst = append(dst, p.text...)
 			continue
 		}
 		for i, v := range values {
 			if i > 0 {
-				b.WriteString(", ")
+				dst = append(dst, ", "...)
 			}
-			b.Write(v.Text)
-			if b.Len() > maxTitle*utf8.UTFMax {
+			dst = append(dst, v.Text...)
+			if len(dst)-from > maxTitle*utf8.UTFMax {
 				break
 			}
 		}
 	}
-	return cut(b.String())
+	if len(dst)-from > maxTitle {
+		return append(dst[:from], cut(string(dst[from:]))...)
+	}
+	return dst
 }
 
 func cut(title string) string {
@@ -162,15 +169,20 @@ func cut(title string) string {
 // rule that does not dedup has one group when its alerts are capped, and else a group for each terms or source address:
 // then groups only spread the work.
 func (r *Rule) Group(e *schemas.Event, title string, terms [][]byte) string {
-	key := []byte(r.text.ID)
-	add := func(value []byte) { key = append(append(key, 0), escapeNUL(bound(value))...) }
+	return string(r.AppendGroup(nil, e, []byte(title), terms))
+}
+
+// AppendGroup appends the key to dst.
+func (r *Rule) AppendGroup(dst []byte, e *schemas.Event, title []byte, terms [][]byte) []byte {
+	dst = append(dst, r.text.ID...)
+	add := func(value []byte) { dst = append(append(dst, 0), escapeNUL(bound(value))...) }
 	switch {
 	case len(r.groupBy) > 0:
 		for _, slot := range r.groupBy {
 			add(joined(e.Values(slot)))
 		}
-	case r.text.Dedup != nil && r.titleVaries():
-		key = append(append(key, 0), title...)
+	case r.text.Dedup != nil && r.titleVaries:
+		dst = append(append(dst, 0), title...)
 	case r.text.Dedup != nil || r.text.MaxAlerts != nil:
 	case len(terms) > 0:
 		for _, t := range terms {
@@ -179,15 +191,10 @@ func (r *Rule) Group(e *schemas.Event, title string, terms [][]byte) string {
 	default:
 		add(e.Text(schemas.Slot(sourceField)))
 	}
-	return string(key)
+	return dst
 }
 
 var sourceField, _ = schemas.Known(sourceAddress)
-
-// titleVaries says whether the title depends on the event. With one that does not the group is the rule.
-func (r *Rule) titleVaries() bool {
-	return slices.ContainsFunc(r.title, func(p part) bool { return p.field })
-}
 
 func joined(values []schemas.Value) []byte {
 	if len(values) == 1 {
@@ -205,7 +212,7 @@ func joined(values []schemas.Value) []byte {
 
 // escapeNUL keeps the values of a group key apart, which NULs separate.
 func escapeNUL(value []byte) []byte {
-	if !slices.Contains(value, 0) && !slices.Contains(value, '\\') {
+	if bytes.IndexByte(value, 0) < 0 && bytes.IndexByte(value, '\\') < 0 {
 		return value
 	}
 	return []byte(strings.NewReplacer(`\`, `\\`, "\x00", `\0`).Replace(string(value)))

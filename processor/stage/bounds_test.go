@@ -68,7 +68,7 @@ func TestCombinedRecordsAreCut(t *testing.T) {
 				fd, where := f.at(&head, false, e.Match.Time/1000, 0)
 				if where == folded {
 					if last := f.fold(fd, 1); last != nil {
-						last.Counters = counters(last.Counters).addValue("key", value)
+						last.Counters = counters(last.Counters).addValue("key", value, copied)
 						f.recount(fd)
 						break
 					}

@@ -19,8 +19,7 @@ type combined struct {
 	last       map[string]int
 	seq        int
 	key        []byte // state id and terms
-	buf        []byte // the evidence of this transaction
-	shown      []byte // of which that of the event in hand
+	shown      []byte // the evidence of the event in hand
 }
 
 type candidate struct {
@@ -28,9 +27,6 @@ type candidate struct {
 	seq int // its place among all records of the transaction
 	key []byte
 }
-
-// keptBuf is how much memory for evidence is kept for the next transaction, in bytes.
-const keptBuf = 8 << 20
 
 func newCombined() combined {
 	return combined{findings: newFindings(maxCombined), last: map[string]int{}}
@@ -62,9 +58,10 @@ func (c *combined) open() *candidate {
 // evidence returns the event's evidence, bounded, in memory of the transaction. All that comes of the event shares it.
 func (c *combined) evidence(e *schemas.Event) []byte {
 	if c.shown == nil {
-		from := len(c.buf)
-		c.buf = boundEvidence(e.AppendEvidence(c.buf), from)
-		c.shown = slices.Clip(c.buf[from:])
+		a := &c.findings.arena
+		from := len(a.bytes)
+		a.bytes = boundEvidence(e.AppendEvidence(a.bytes), from)
+		c.shown = slices.Clip(a.bytes[from:])
 	}
 	return c.shown
 }
@@ -98,9 +95,6 @@ func (c *combined) Discard() {
 	c.candidates = c.candidates[:0]
 	clear(c.last)
 	c.seq, c.shown = 0, nil
-	if c.buf = c.buf[:0]; cap(c.buf) > keptBuf {
-		c.buf = nil
-	}
 }
 
 func (c *candidate) output() (Output, error) {

@@ -18,8 +18,8 @@ const (
 // While an attribute has at most 16 values all numbers are exact, and in the order in which the values were first met.
 type counters []wire.Counter
 
-// addValue counts one occurrence of a value.
-func (c counters) addValue(attribute string, value []byte) counters {
+// addValue counts one occurrence of a value, of which own makes a string that stays.
+func (c counters) addValue(attribute string, value []byte, own func([]byte) string) counters {
 	value = cutAt(value, maxCounted)
 	n, least := 0, -1
 	for i := range c {
@@ -35,9 +35,9 @@ func (c counters) addValue(attribute string, value []byte) counters {
 		}
 	}
 	if n < maxValues {
-		return append(c, wire.Counter{Attribute: attribute, Value: string(value), Count: 1})
+		return append(c, wire.Counter{Attribute: attribute, Value: own(value), Count: 1})
 	}
-	c[least].Value, c[least].Error = string(value), c[least].Count
+	c[least].Value, c[least].Error = own(value), c[least].Count
 	c[least].Count++
 	return c
 }

@@ -29,7 +29,7 @@ func drawParts(t *rapid.T, all []counted) counters {
 		n := rapid.IntRange(1, len(all)).Draw(t, "part")
 		var part counters
 		for _, o := range all[:n] {
-			part = part.addValue(o.attribute, []byte(o.value))
+			part = part.addValue(o.attribute, []byte(o.value), copied)
 		}
 		before := slices.Clone(part)
 		if total = total.merge(part); !slices.Equal(part, before) {
@@ -45,7 +45,7 @@ func TestCountersAreExact(t *testing.T) {
 		all := drawCounted(t, 0, maxValues)
 		var one counters
 		for _, o := range all {
-			one = one.addValue(o.attribute, []byte(o.value))
+			one = one.addValue(o.attribute, []byte(o.value), copied)
 		}
 		for _, c := range one {
 			if n := occurrences(all, c); c.Count != n || c.Error != 0 {
@@ -93,9 +93,9 @@ func occurrences(all []counted, c wire.Counter) (n int64) {
 func TestFrequentValueIsFound(t *testing.T) {
 	var c counters
 	for i := range 2000 {
-		c = c.addValue("key", fmt.Appendf(nil, "rare-%d", i))
+		c = c.addValue("key", fmt.Appendf(nil, "rare-%d", i), copied)
 		if i%8 == 0 { // more than one of 16
-			c = c.addValue("key", []byte("frequent"))
+			c = c.addValue("key", []byte("frequent"), copied)
 		}
 	}
 	if i := c.find(&wire.Counter{Attribute: "key", Value: "frequent"}); i < 0 || c[i].Count-c[i].Error > 250 || c[i].Count < 250 {
@@ -105,10 +105,12 @@ func TestFrequentValueIsFound(t *testing.T) {
 
 func TestCountedValueIsCut(t *testing.T) {
 	for _, value := range []string{strings.Repeat("x", 300), strings.Repeat("é", 300), strings.Repeat("a", 255) + "€", "\xff"} {
-		c := counters(nil).addValue("key", []byte(value))
+		c := counters(nil).addValue("key", []byte(value), copied)
 		got := c[0].Value
 		if len(got) > maxCounted || len(value) > maxCounted && len(got) < maxCounted-3 || !strings.HasPrefix(value, got) || utf8.ValidString(value) && !utf8.ValidString(got) {
 			t.Errorf("%q became %q", value, got)
 		}
 	}
 }
+
+func copied(b []byte) string { return string(b) }

@@ -27,6 +27,7 @@ type findings struct {
 	open  map[string]int
 	list  []finding // in order of creation
 	key   []byte
+	arena arena // of what the records refer to
 }
 
 // finding is a record in the making.
@@ -50,7 +51,7 @@ const (
 func newFindings(limit int) findings { return findings{limit: limit, open: map[string]int{}} }
 
 // at returns the open record for a match like h at second t, and where in it the match goes. A record that does not
-// exist yet is begun, with seq. The record is valid until the next call.
+// exist yet is begun, with seq. The record is valid until the next call; of h only the group is copied.
 func (f *findings) at(h *wire.Finding, terms bool, t int64, seq int) (*finding, place) {
 	f.key = append(f.key[:0], h.State[:]...)
 	if h.Policy.CapCount == 0 {
@@ -59,7 +60,7 @@ func (f *findings) at(h *wire.Finding, terms bool, t int64, seq int) (*finding, 
 	i, ok := f.open[string(f.key)]
 	if !ok || !f.list[i].takes(h) {
 		i = f.begin(h, seq)
-		f.open[string(f.key)] = i
+		f.open[f.arena.text(f.key)] = i
 	}
 	fd := &f.list[i]
 	later := len(fd.Entries) == 0 || t > fd.latest
@@ -88,6 +89,7 @@ func (f *findings) begin(h *wire.Finding, seq int) int {
 	entries := f.list[n].Entries[:0]
 	f.list[n] = finding{Finding: *h, seq: seq, size: 128 + len(h.Ruleset) + len(h.Rule) + len(h.Group)}
 	f.list[n].Entries = entries
+	f.list[n].Group = f.arena.text([]byte(h.Group))
 	return n
 }
 
@@ -148,6 +150,7 @@ func (f *findings) reset() {
 	}
 	f.list = f.list[:0]
 	clear(f.open)
+	f.arena.reset()
 }
 
 // entrySize bounds the encoded size of an entry: its strings, and ten bytes for each number and length.

@@ -40,6 +40,9 @@ type Ingest struct {
 	onTerms func(values [][]byte)
 	onValue func(attribute string, value []byte)
 	values  counters
+	title   []byte
+	group   []byte
+	own     func([]byte) string // into the arena
 }
 
 // IngestCounts says what an Ingest has met since it was made, aborted transactions included.
@@ -61,8 +64,9 @@ func NewIngest(set *rules.Set, cfg IngestConfig) *Ingest {
 		combined: newCombined(),
 	}
 	in.SetHistoryStart(wire.NoTime)
+	in.own = in.findings.arena.text
 	in.onMatch, in.onTerms = in.matched, in.termsMatched
-	in.onValue = func(attribute string, value []byte) { in.values = in.values.addValue(attribute, value) }
+	in.onValue = func(attribute string, value []byte) { in.values = in.values.addValue(attribute, value, in.own) }
 	return in
 }
 
@@ -171,26 +175,25 @@ func (in *Ingest) termsMatched(values [][]byte) {
 	for i, v := range values {
 		terms[i] = string(v)
 	}
-	title := r.Title(e)
+	in.title = r.AppendTitle(in.title[:0], e)
+	in.group = r.AppendGroup(in.group[:0], e, in.title, values)
 	since := in.since(r)
 	c := in.open()
 	c.key = candidateKey(terms, r.SourceTerm())
 	c.Candidate = wire.Candidate{
 		Ruleset: in.ruleset, Rule: r.ID(), State: state, Terms: terms,
-		Group: r.Group(e, title, values), Policy: r.Policy(),
+		Group: in.own(in.group), Policy: r.Policy(),
 		History: history, HistoryStart: since.Start, HoldUntil: since.HoldUntil, Count: 1, Last: e.Time,
-		First: in.match(title, true), Counters: in.summary(nil), Learn: in.learn,
+		First: in.match(true), Counters: in.summary(nil), Learn: in.learn,
 	}
 }
 
 // find combines the event in hand as a match of a rule without terms.
 func (in *Ingest) find() {
 	r, e := in.rule, in.event
-	title := r.Title(e)
-	head := wire.Finding{
-		Ruleset: in.ruleset, Rule: r.ID(), State: r.State(),
-		Group: r.Group(e, title, nil), Policy: r.Policy(),
-	}
+	in.title = r.AppendTitle(in.title[:0], e)
+	in.group = r.AppendGroup(in.group[:0], e, in.title, nil)
+	head := wire.Finding{Ruleset: in.ruleset, Rule: r.ID(), State: r.State(), Group: view(in.group), Policy: r.Policy()}
 	for {
 		fd, where := in.findings.at(&head, false, rules.Second(e.Time), in.seq)
 		in.seq++
@@ -202,7 +205,7 @@ func (in *Ingest) find() {
 			}
 			continue
 		}
-		entry := wire.Entry{Match: in.match(title, where == alerting), Counters: in.summary(nil)}
+		entry := wire.Entry{Match: in.match(where == alerting), Counters: in.summary(nil)}
 		if in.findings.add(fd, &entry) {
 			return
 		}
@@ -211,20 +214,29 @@ func (in *Ingest) find() {
 
 // summary counts the event's summary attributes.
 func (in *Ingest) summary(to counters) counters {
-	in.values = to
+	if in.values = to; to == nil {
+		in.values = in.findings.arena.room(len(in.rule.Info().SummaryAttributes))
+	}
 	in.rule.Summary(in.event, in.onValue)
 	return in.values
 }
 
-// match returns the event in hand as a match, with what an alert shows if one can come of it.
-func (in *Ingest) match(title string, shown bool) wire.Match {
+// match returns the event in hand as a match, with what an alert shows if one can come of it: the title, and evidence.
+func (in *Ingest) match(shown bool) wire.Match {
 	e := in.event
-	m := wire.Match{Time: e.Time, EventID: boundID(e.ID()), Origin: e.Origin, Flags: int32(e.Flags)}
+	m := wire.Match{Time: e.Time, EventID: in.eventID(e.ID()), Origin: e.Origin, Flags: int32(e.Flags)}
 	if shown {
-		m.Title = title
+		m.Title = in.own(in.title)
 		m.Evidence = in.evidence(e)
 	}
 	return m
+}
+
+func (in *Ingest) eventID(id []byte) string {
+	if len(id) > maxEventID {
+		return boundID(id)
+	}
+	return in.own(id)
 }
 
 // Counts returns what was met so far.
