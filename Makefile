@@ -11,7 +11,7 @@ RUN ?= ^($(shell sed -n 's:^func \(Test[[:alnum:]_]*\).*:\1:p' $(KAFKA_FILES) | 
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 
 .PHONY: demo
 demo: build ## a broker, traffic with an attack in it and the worker, all in one process
@@ -21,6 +21,7 @@ demo: build ## a broker, traffic with an attack in it and the worker, all in one
 test: ## every test that needs nothing but Go
 	go test -vet=off -timeout 4m -parallel 4 ./...
 	cd compose && go test -vet=off ./...
+	cd bench && go test -vet=off ./...
 
 # One package after the other: each boots brokers of its own.
 .PHONY: test-kafka
@@ -58,9 +59,10 @@ soak: build ## workers on real Kafka for SOAK_MINUTES=30, restarted and killed: 
 .PHONY: lint
 lint: .build/golangci-lint ## gofmt, go vet, golangci-lint
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted (make fmt):" $$files; exit 1; }
-	bash -n scripts/kafka scripts/tlc scripts/vuln scripts/fuzz .ci/run
+	bash -n scripts/kafka scripts/tlc scripts/vuln scripts/fuzz bench/peers/build .ci/run
 	go vet -tags kafka,elastic,restarts,chaos,chaosnext,synctests ./...
 	cd compose && go vet ./... && ../.build/golangci-lint run
+	cd bench && go vet ./... && ../.build/golangci-lint run
 	.build/golangci-lint run
 
 .PHONY: vuln
@@ -70,6 +72,24 @@ vuln: .build/govulncheck ## known vulnerabilities in what we call
 .PHONY: bench
 bench: ## benchmarks, BENCHTIME=1s each
 	go test -vet=off -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+COMPARE_SIZE ?= short
+COMPARE_MIX ?= plain
+
+# COMPARE_FLAGS holds further flags of bench/compare, such as -rounds 5 or -parts rate,kill.
+.PHONY: compare
+compare: ## worker, Kafka Streams and a bare scan in turn on Apache Kafka, COMPARE_SIZE=short, COMPARE_MIX=plain
+	cd bench && go run . compare -size $(COMPARE_SIZE) -mix $(COMPARE_MIX) $(COMPARE_FLAGS)
+
+.PHONY: compare-smoke
+compare-smoke: ## the same in small: are all answers right?
+	cd bench && bash -o pipefail -c 'go run . compare -size smoke -rounds 1 -parts rate,latency,kill $(COMPARE_FLAGS) | \
+		awk "{ print; fflush(); last = \$$0 } END { exit last !~ /^ratio cpu=[0-9.]+ rate=[0-9.]+ rss=[0-9.]+ p99=[0-9.]+\$$/ }"'
+
+.PHONY: guard
+guard: ## has the worker become dearer since BASE=REVISION? COMPARE_SIZE=short
+	@test -n "$(BASE)" || { echo "guard: BASE must name a revision"; exit 2; }
+	cd bench && go run . guard -size $(COMPARE_SIZE) -mix $(COMPARE_MIX) -base $(BASE) $(COMPARE_FLAGS)
 
 .PHONY: fmt
 fmt: ## format the code

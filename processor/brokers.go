@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -54,6 +55,7 @@ type admin interface {
 type reader interface {
 	PollRecords(ctx context.Context, limit int) kgo.Fetches
 	PauseFetchPartitions(map[string][]int32) map[string][]int32
+	ResumeFetchPartitions(map[string][]int32)
 	Close()
 }
 
@@ -81,6 +83,7 @@ func (c kafkaBrokers) read(l *lane, from map[string]map[int32]kgo.Offset, level 
 		kgo.ConsumePartitions(from),
 		kgo.FetchIsolationLevel(level), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(1<<20),
+		kgo.FetchMaxWait(25*time.Millisecond), // a fetch that waits at the end of one partition holds up that of the next
 		kgo.WithLogger(clientLog{l.log}),
 	)
 	if markers {

@@ -124,6 +124,7 @@ type hooks struct {
 	goOnAfterUnknown                 bool   // the mutant: an error from End is taken for an abort
 	disk                             vfs.FS // where the store lies, if not on the disk itself
 	sweep                            int64  // the sweep clock of detect runs so many times as fast, if not 0
+	restoreBytes                     int    // how much a restore holds in memory, if not 0
 }
 
 // ErrGuarantee marks an error that means: as things stand, the guarantees cannot be kept, so the worker does not run.

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/processor/memory"
+	"firstseen/processor/stage"
 	"firstseen/schemas"
 )
 
@@ -24,6 +25,8 @@ type lane struct {
 	name  string // "<app>-<stage>-<instance>-<lane>": transactional id and group instance id
 	log   *slog.Logger
 	step  step
+	// Where outputs go, by destination.
+	topics [stage.Suppressed + 1]string
 
 	sess  session
 	out   output
@@ -279,6 +282,6 @@ func (l *lane) turn(ctx context.Context) error {
 		l.refused = refusal{}
 	}
 	l.w.health.goesOn(l.name)
-	l.out.count()
+	l.counted()
 	return l.apply()
 }

@@ -187,6 +187,7 @@ func (w *modelWorker) start() {
 	l := w.loop
 	cfg := Config{App: loopApp, Instance: w.name, Stages: []Stage{StageDetect}, StateDir: w.name, Rules: l.rules, Log: l.log, Partitions: loopPartitions,
 		Sources: []Source{{loopApp + "-logs", schemas.FormatAuto}}, PurgeAfter: time.Millisecond, Commit: Commit{Messages: 4}, hooks: w.hooks}
+	cfg.hooks.restoreBytes = 1 // what is read is applied at once: there are as many crashes as reads
 	if err := cfg.setDefaults(); err != nil {
 		l.t.Fatal(err)
 	}

@@ -261,4 +261,8 @@ func (r *modelReader) PauseFetchPartitions(p map[string][]int32) map[string][]in
 	return nil
 }
 
+func (r *modelReader) ResumeFetchPartitions(p map[string][]int32) {
+	r.paused = slices.DeleteFunc(r.paused, func(n int32) bool { return slices.Contains(p[r.topic], n) })
+}
+
 func (r *modelReader) Close() {}

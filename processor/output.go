@@ -25,7 +25,8 @@ type output struct {
 	sent     int             // records produced
 	messages int             // input messages
 	last     refusal         // the last input message, without an error
-	counts   []func()        // for the metrics, which count only what was committed
+	outputs  [stage.Suppressed + 1]int
+	counts   []func() // for the metrics, which count only what was committed
 
 	mu    sync.Mutex // for first, which the client's promises set
 	first error
@@ -33,7 +34,7 @@ type output struct {
 
 func (o *output) reset(ctx context.Context) {
 	o.ctx = ctx
-	o.sent, o.messages, o.counts = 0, 0, o.counts[:0]
+	o.sent, o.messages, o.outputs, o.counts = 0, 0, [len(o.outputs)]int{}, o.counts[:0]
 	o.mu.Lock()
 	o.first = nil
 	o.mu.Unlock()
@@ -54,8 +55,11 @@ func (o *output) fail(err error) {
 	}
 }
 
-func (o *output) count() {
-	for _, fn := range o.counts {
+// counted brings the metrics up to date with a transaction that was committed.
+func (l *lane) counted() {
+	l.w.metrics.candidates.Add(float64(l.out.outputs[stage.Candidates]))
+	l.w.metrics.findings.Add(float64(l.out.outputs[stage.Findings]))
+	for _, fn := range l.out.counts {
 		fn()
 	}
 }
@@ -91,18 +95,16 @@ func (l *lane) bisect(reason schemas.Reason, err error) {
 // output sends what a stage made to its topic. Our own hash decides the partition, so that no producer's default can
 // move a key away from its state.
 func (l *lane) output(o stage.Output) {
-	topic := l.w.cfg.topic(o.To.String())
+	topic := l.topics[o.To]
 	r := &kgo.Record{Topic: topic, Partition: partition(o.Key, l.w.partitions[topic]), Key: o.Key, Value: o.Value}
-	for _, h := range o.Headers {
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h[0], Value: []byte(h[1])})
+	if len(o.Headers) > 0 {
+		r.Headers = make([]kgo.RecordHeader, len(o.Headers))
+		for i, h := range o.Headers {
+			r.Headers[i] = kgo.RecordHeader{Key: h[0], Value: []byte(h[1])}
+		}
 	}
 	l.send(r, nil)
-	switch o.To {
-	case stage.Candidates:
-		l.count(l.w.metrics.candidates.Inc)
-	case stage.Findings:
-		l.count(l.w.metrics.findings.Inc)
-	}
+	l.out.outputs[o.To]++
 }
 
 // count has fn called when the transaction has been committed.

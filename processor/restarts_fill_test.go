@@ -23,7 +23,8 @@ func filledAddress(i int) string {
 }
 
 // fill writes terms to the changelog of detect as a worker does that has seen them: in transactions, compressed, each term in
-// the partition where candidates of its address go, and behind them the input offset that they are current to.
+// the partition where candidates of its address go, and behind them the input offset that they are current to. Each is
+// written so many times, all of them before any the next time: what a changelog is like before it is compacted.
 func (f *figures) fill() {
 	const perTxn = 80_000
 	began := time.Now()
@@ -42,7 +43,7 @@ func (f *figures) fill() {
 	defer cl.Close()
 	ctx, id, now := context.Background(), f.set.Rule(traffic.NewTermsRule).State(), time.Now().UnixMilli()
 	const day = 86_400_000
-	for n := 0; n < f.terms; n += perTxn {
+	for n := 0; n < f.terms*f.updates; n += perTxn {
 		if err := cl.BeginTransaction(); err != nil {
 			f.t.Fatal(err)
 		}
@@ -51,10 +52,11 @@ func (f *figures) fill() {
 				f.t.Error(err)
 			}
 		}
-		for i := n; i < min(n+perTxn, f.terms); i++ {
+		for u := n; u < min(n+perTxn, f.terms*f.updates); u++ {
+			i := u % f.terms
 			address := filledAddress(i)
-			seen := now - int64(i)%day
-			value, err := wire.AppendTerm(nil, &wire.Term{FirstSeen: seen - int64(i*7919)%day, LastSeen: seen, SweepAt: seen + 15*day, Count: int64(i%40) + 1})
+			seen := now - int64(u)%day
+			value, err := wire.AppendTerm(nil, &wire.Term{FirstSeen: seen - int64(i*7919)%day, LastSeen: seen, SweepAt: seen + 15*day, Count: int64(i%40) + 1 + int64(u/f.terms)})
 			if err != nil {
 				f.t.Fatal(err)
 			}
@@ -71,5 +73,5 @@ func (f *figures) fill() {
 			f.t.Fatal(err)
 		}
 	}
-	f.t.Logf("wrote %d terms to %s in %s", f.terms, topic, time.Since(began).Round(time.Second))
+	f.t.Logf("wrote %d terms, %d times each, to %s in %s", f.terms, f.updates, topic, time.Since(began).Round(time.Second))
 }

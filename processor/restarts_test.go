@@ -23,15 +23,16 @@ import (
 // figures is what make restarts measures: the built program on an Apache Kafka of its own, with the default settings.
 type figures struct {
 	*cluster
-	kafka *testkafka.Cluster
-	app   string
-	bin   string
-	dir   string
-	set   *rules.Set
-	seen  *sightings
-	terms int
-	rows  [][4]string
-	slow  []string // rows over their limit
+	kafka   *testkafka.Cluster
+	app     string
+	bin     string
+	dir     string
+	set     *rules.Set
+	seen    *sightings
+	terms   int
+	updates int // of each, in the changelog
+	rows    [][4]string
+	slow    []string // rows over their limit
 }
 
 // row notes a figure beside what it has to be.
@@ -44,13 +45,20 @@ func (f *figures) row(what string, took, limit time.Duration, remark string, arg
 	}
 }
 
-// TestRestarts measures what a restart costs, see `make restarts`. TERMS is how many terms the state has.
+// TestRestarts measures what a restart costs, see `make restarts`. TERMS is how many terms the state has, UPDATES how often
+// each is in the changelog, once by default: what is left when it has been compacted.
 func TestRestarts(t *testing.T) {
 	terms, err := strconv.Atoi(os.Getenv("TERMS"))
 	if err != nil {
 		t.Fatalf("TERMS must be a number: %v", err)
 	}
-	f := &figures{kafka: testkafka.Start(t, 1), app: newApp(), dir: t.TempDir(), set: mustLoad(t, rules.LoadOptions{Set: noCap}), terms: terms}
+	updates := 1
+	if text := os.Getenv("UPDATES"); text != "" {
+		if updates, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("UPDATES must be a number: %v", err)
+		}
+	}
+	f := &figures{updates: updates, kafka: testkafka.Start(t, 1), app: newApp(), dir: t.TempDir(), set: mustLoad(t, rules.LoadOptions{Set: noCap}), terms: terms}
 	f.cluster = newTestCluster(t, strings.Join(f.kafka.Brokers(), ","))
 	f.bin = filepath.Join(f.dir, "firstseen")
 	if out, err := exec.Command("go", "build", "-o", f.bin, "../cmd/firstseen").CombinedOutput(); err != nil {

@@ -31,7 +31,7 @@ func (l *lane) tell(topic string, todo map[int32]*restoring) *progress {
 // left is how many offsets are to be read. It is more than there are records: those that were compacted away count.
 func (p *progress) left() (all int64) {
 	for n, r := range p.todo {
-		left := r.barrier + 1 - r.pos.ChangelogNext
+		left := r.barrier + 1 - r.next
 		if r.done {
 			left = 0
 		}

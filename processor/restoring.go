@@ -1,10 +1,10 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -21,10 +21,10 @@ type restoring struct {
 	written  time.Time // before the barrier was
 	stamp    int64     // what the broker put on it, Unix milliseconds
 	keep     time.Duration
-	emptied  bool // what had been restored became too old
+	emptied  bool  // what had been restored became too old
+	next     int64 // offset in the changelog to read next; part.pos is how far it was applied
 	progress time.Time
-	reached  bool
-	done     bool
+	done     bool // all of it was read, or it failed
 	again    bool // it is to be restored again, from a new barrier
 	failed   error
 }
@@ -90,12 +90,12 @@ func (l *lane) writeBarriers(ctx context.Context, topic string, todo map[int32]*
 	})
 }
 
-// batchRecords is how much of a changelog is read at once: enough for all partitions of a fetch, so that they are applied
-// side by side, and few enough to be held in memory.
+// batchRecords is how much of a changelog is read at once.
 const batchRecords = 100_000
 
 // replay applies changelog records up to the barriers. What was applied stays, whatever comes: the next attempt goes on
-// from there.
+// from there. Partitions with much to read are read one after the other, so that each fits into memory as a whole if at
+// all possible: then it is sorted once and written once (see loads).
 func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.ListedOffsets, todo map[int32]*restoring) error {
 	from := map[int32]kgo.Offset{}
 	for n, r := range todo {
@@ -103,8 +103,8 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 			start, _ := starts.Lookup(topic, n)
 			r.pos.ChangelogNext = start.Offset
 		}
-		r.progress = time.Now()
-		from[n] = kgo.NewOffset().At(r.pos.ChangelogNext)
+		r.next, r.progress = r.pos.ChangelogNext, time.Now()
+		from[n] = kgo.NewOffset().At(r.next)
 	}
 	level := kgo.ReadCommitted()
 	if l.w.cfg.hooks.restoreUncommitted {
@@ -117,15 +117,19 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 	defer cl.Close()
 	told := l.tell(topic, todo)
 	defer told.end()
+	loads := &loads{limit: cmp.Or(l.w.cfg.hooks.restoreBytes, restoreBytes)}
+	defer loads.all()
+	turns := newTurns(cl, topic, todo)
 	left := len(todo)
 	finish := func(r *restoring, err error) {
 		if !r.done {
-			r.done, r.failed = true, err
-			left--
-			cl.PauseFetchPartitions(map[string][]int32{topic: {r.tp.partition}})
+			if r.done, left = true, left-1; err != nil {
+				r.failed = err
+			}
+			turns.end(r)
 		}
 	}
-	stable := func(r *restoring) bool { return l.w.cfg.hooks.restoreToLSO && r.pos.ChangelogNext > r.barrier }
+	stable := func(r *restoring) bool { return l.w.cfg.hooks.restoreToLSO && r.next > r.barrier }
 	for _, r := range todo {
 		if stable(r) {
 			finish(r, nil)
@@ -138,7 +142,7 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 			}
 			continue
 		}
-		pollCtx, cancel := context.WithTimeout(ctx, time.Second)
+		pollCtx, cancel := context.WithTimeout(ctx, loads.patience())
 		fetches := cl.PollRecords(pollCtx, batchRecords)
 		cancel()
 		if ctx.Err() != nil {
@@ -147,44 +151,52 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 		// Errors before records: after data loss the client may go on elsewhere.
 		for _, e := range fetches.Errors() {
 			if r := todo[e.Partition]; r != nil && isLoss(e.Err) {
-				finish(r, errors.Join(fmt.Errorf("the changelog %s/%d no longer has offset %d; the state was moved aside and will be restored: %w", topic, e.Partition, r.pos.ChangelogNext, e.Err),
+				loads.drop(r)
+				finish(r, errors.Join(fmt.Errorf("the changelog %s/%d no longer has offset %d; the state was moved aside and will be restored: %w", topic, e.Partition, r.next, e.Err),
 					l.moveAside(e.Partition)))
 			} else if !errors.Is(e.Err, context.DeadlineExceeded) {
 				l.log.Warn("restore", "topic", topic, "partition", e.Partition, "error", e.Err)
 			}
 		}
-		polled := map[*restoring][]*kgo.Record{}
+		read := false
 		fetches.EachPartition(func(fp kgo.FetchTopicPartition) {
 			if r := todo[fp.Partition]; r != nil && !r.done && len(fp.Records) > 0 { // the error of a poll is of no partition
-				polled[r] = append(polled[r], fp.Records...)
+				read = true
 				told.records += len(fp.Records)
+				r.progress = time.Now()
+				if reached, err := loads.add(r, fp.Records); err != nil || reached || stable(r) {
+					finish(r, err)
+				}
 			}
 		})
-		var batches sync.WaitGroup
-		for r, records := range polled {
-			batches.Go(func() { r.reached, r.failed = r.apply(records) })
+		switch {
+		case read:
+		case len(loads.filling) > 0:
+			loads.all()
+		default:
+			turns.more() // one that does not come holds up no other
 		}
-		batches.Wait()
-		for r := range polled {
-			r.progress = time.Now()
-			if r.failed != nil || r.reached || r.again || stable(r) {
-				finish(r, r.failed)
-			}
+		for _, r := range loads.refused() {
+			finish(r, r.failed)
 		}
-		if l.w.cfg.hooks.restoreToLSO && len(polled) == 0 { // only markers are left
+		if l.w.cfg.hooks.restoreToLSO && !read { // only markers are left
 			for _, r := range todo {
 				finish(r, nil)
 			}
 		}
 		told.look()
 		for _, r := range todo {
-			if !r.done && time.Since(r.progress) > l.w.cfg.Timing.Stall {
-				finish(r, fmt.Errorf("restoring %s from %s stalled at offset %d, %d before the barrier, for %s: %s", r.tp, topic, r.pos.ChangelogNext,
-					r.barrier-r.pos.ChangelogNext, l.w.cfg.Timing.Stall, openTransactions(ctx, adm, topic, r.tp.partition)))
+			if !r.done && !turns.waits(r) && time.Since(r.progress) > l.w.cfg.Timing.Stall {
+				finish(r, l.stalled(ctx, adm, topic, r))
 			}
 		}
 	}
 	return nil
+}
+
+func (l *lane) stalled(ctx context.Context, adm admin, topic string, r *restoring) error {
+	return fmt.Errorf("restoring %s from %s stalled at offset %d, %d before the barrier, for %s: %s", r.tp, topic, r.next,
+		r.barrier-r.next, l.w.cfg.Timing.Stall, openTransactions(ctx, adm, topic, r.tp.partition))
 }
 
 // isLoss reports whether an error of a fetch means that the log does not have the offset any more.
@@ -192,35 +204,24 @@ func isLoss(err error) bool {
 	return errors.Is(err, kerr.OffsetOutOfRange) || errors.As(err, new(*kgo.ErrDataLoss))
 }
 
-// apply applies records, up to the barrier if it is among them. Each batch moves the position with it, so that an
-// interrupted restore goes on where it was.
-func (r *restoring) apply(records []*kgo.Record) (reached bool, err error) {
+// apply applies a run. Each moves the position with it, so that an interrupted restore goes on where it was. last is what
+// was consumed last.
+func (r *restoring) apply(run *state.Run, last state.Barrier) error {
 	if r.tooOld() {
-		return false, r.restart()
+		return r.restart()
 	}
-	run := make([]state.Record, 0, len(records))
-	var last *kgo.Record
-	for _, rec := range records {
-		run, last = append(run, state.Record{Offset: rec.Offset, Key: rec.Key, Value: rec.Value}), rec
-		if reached = string(rec.Key) == state.BarrierKey && rec.Offset >= r.barrier; reached {
-			break
-		}
-	}
-	to, writes, err := state.Fold(r.pos, run)
-	if err != nil {
-		return false, fmt.Errorf("changelog of %s: %w", r.tp, err)
-	}
+	to := run.To()
 	to.ChangelogID = r.logID
 	// Produced records do not tell their leader epoch, consumed ones do.
-	to.Barrier.Offset, to.Barrier.Epoch = last.Offset, last.LeaderEpoch
-	if reached {
-		to.Barrier.Timestamp = last.Timestamp.UnixMilli()
+	to.Barrier.Offset, to.Barrier.Epoch = last.Offset, last.Epoch
+	if last.Timestamp != 0 {
+		to.Barrier.Timestamp = last.Timestamp
 	}
-	if err := r.rng.Apply(r.at(), to, writes); err != nil {
-		return false, fmt.Errorf("restore %s: %w", r.tp, err)
+	if err := r.rng.Load(r.at(), to, run); err != nil {
+		return fmt.Errorf("restore %s: %w", r.tp, err)
 	}
 	r.pos = to
-	return reached, nil
+	return nil
 }
 
 // restart has the range restored from the beginning, once: a restore that is too slow for its changelog never ends.

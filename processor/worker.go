@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/processor/stage"
 	"firstseen/rules"
 	"firstseen/state"
 )
@@ -226,6 +227,9 @@ func (w *Worker) dropOldRanges() {
 func (w *Worker) newLane(s Stage, n int) *lane {
 	name := w.cfg.laneName(s, n)
 	l := &lane{w: w, stage: s, name: name, log: w.cfg.Log.With(slog.String("lane", name)), slice: maxSlice, limit: w.cfg.Commit.Messages, bad: map[topicPartition]fault{}, taught: map[int]bool{}, past: map[topicPartition]bool{}}
+	for d := range l.topics {
+		l.topics[d] = w.cfg.topic(stage.Destination(d).String())
+	}
 	switch s {
 	case StageIngest:
 		l.step = newIngestStep(l)

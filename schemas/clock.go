@@ -1,6 +1,6 @@
 package schemas
 
-import "time"
+import "firstseen/schemas/internal/times"
 
 // Times are Unix milliseconds.
 const (
@@ -38,5 +38,5 @@ func (c clock) settle(t int64, claimed bool) (int64, Flags, bool) {
 
 // appendTime appends the value of @timestamp.
 func appendTime(dst []byte, millis int64) []byte {
-	return time.UnixMilli(millis).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
+	return times.Append(dst, millis)
 }

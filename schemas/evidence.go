@@ -20,6 +20,9 @@ const (
 	evidenceValues = 32   // of a field; the rest is left out
 )
 
+// FieldEnd is above the number of every field that this build knows.
+const FieldEnd = fieldEnd
+
 // copies are, by field, the fields that have the same value in every access log.
 var copies = func() (c [fieldEnd][]Field) {
 	for _, m := range mirrors {
@@ -98,6 +101,19 @@ func (e Evidence) All() iter.Seq2[Field, []byte] {
 				if !yield(f, value) {
 					return
 				}
+			}
+		}
+	}
+}
+
+// Texts yields what All does, as strings that share one copy of the evidence.
+func (e Evidence) Texts() iter.Seq2[Field, string] {
+	return func(yield func(Field, string) bool) {
+		text := string(e)
+		for f, value := range e.All() {
+			from := cap(e) - cap(value) // a value is a part of the evidence and has all of its capacity behind it
+			if !yield(f, text[from:from+len(value)]) {
+				return
 			}
 		}
 	}

@@ -20,6 +20,8 @@ type FileReader struct {
 	name   string
 	limit  int // bytes of a value that are kept: one more than the bound
 	r      io.Reader
+	file   *bufio.Reader
+	gzip   *gzip.Reader
 	buf    []byte
 	at     int    // begin of what has not been given out
 	ended  bool   // r has no more
@@ -31,8 +33,21 @@ type FileReader struct {
 
 // NewFileReader returns a reader of r, which is called name in the messages. Zero bounds are the default ones.
 func NewFileReader(r io.Reader, name string, bounds Bounds) *FileReader {
-	return &FileReader{name: name, limit: bounds.orDefault().MessageBytes + 1, r: r, line: 1}
+	f := &FileReader{limit: bounds.orDefault().MessageBytes + 1}
+	f.Reset(r, name)
+	return f
 }
+
+// Reset makes the reader one of another file, and uses its memory again.
+func (f *FileReader) Reset(r io.Reader, name string) {
+	*f = FileReader{name: name, limit: f.limit, r: r, file: f.file, gzip: f.gzip, buf: f.buf[:0], line: 1}
+	if cap(f.buf) > keptBuffer {
+		f.buf = nil
+	}
+}
+
+// keptBuffer is how much memory for values is kept for the next file, in bytes.
+const keptBuffer = 16 << 20
 
 // Next returns the next message, without a Kafka timestamp, and io.EOF at the end; any other error is that of the
 // underlying reader. A file that breaks off, or is damaged gzip, ends in a message that says so in Broken. The value
@@ -72,21 +87,28 @@ func (f *FileReader) Next() (Message, error) {
 // begin looks whether the file is gzip, and leaves a byte order mark out.
 func (f *FileReader) begin() error {
 	f.begun = true
-	b := bufio.NewReaderSize(f.r, 64<<10)
-	f.r = b
-	magic, err := b.Peek(3)
+	if f.file == nil {
+		f.file = bufio.NewReaderSize(f.r, 64<<10)
+	} else {
+		f.file.Reset(f.r)
+	}
+	f.r = f.file
+	magic, err := f.file.Peek(3)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read %s: %w", f.name, err)
 	}
 	if len(magic) > 1 && magic[0] == 0x1f && magic[1] == 0x8b {
-		z, err := gzip.NewReader(b)
+		if f.gzip == nil {
+			f.gzip = new(gzip.Reader)
+		}
+		err := f.gzip.Reset(f.file)
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
 			return f.end(err)
 		}
-		f.r = z
+		f.r = f.gzip
 	}
 	for len(f.buf) < 3 && !f.ended {
 		if err := f.fill(); err != nil {
@@ -105,6 +127,12 @@ func (f *FileReader) message(value []byte, broken Reason) Message {
 func (f *FileReader) value() (Message, error) {
 	if end := objectLine(f.buf, f.at, !f.ended); end > 0 && end-f.at < f.limit {
 		return f.give(end - f.at), nil
+	}
+	switch end, err := f.last(); {
+	case err != nil:
+		return Message{}, err
+	case end > 0:
+		return f.give(end), nil
 	}
 	s := jsonscan.At(0)
 	for {
@@ -129,6 +157,39 @@ func (f *FileReader) value() (Message, error) {
 		}
 		if err := f.fill(); err != nil {
 			return Message{}, err
+		}
+	}
+}
+
+// last returns the end of the object that begins here if it is plain to see that it is all there is left, on one line, as
+// in files of CloudTrail; else 0. It reads on for that, which only costs time where all that is read is there already: in
+// a compressed file.
+func (f *FileReader) last() (end int, err error) {
+	if f.buf[f.at] != '{' || f.gzip == nil || f.r != io.Reader(f.gzip) {
+		return 0, nil
+	}
+	var c braceCount
+	for read := 0; ; {
+		data := f.buf[f.at:]
+		if end == 0 {
+			end = c.closing(data)
+			line := data[read:]
+			if end > 0 {
+				line = data[read:end]
+			}
+			if bytes.IndexByte(line, '\n') >= 0 {
+				return 0, nil
+			}
+		}
+		switch {
+		case end > 0 && jsonscan.Space(data, end) < len(data), len(data) >= f.limit:
+			return 0, nil
+		case f.ended:
+			return end, nil
+		}
+		read = len(data)
+		if err := f.fill(); err != nil {
+			return 0, err
 		}
 	}
 }

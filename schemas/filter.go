@@ -38,7 +38,8 @@ func (f *Filter) matcher(s Dataset) *literal.Matcher {
 
 // rejects reports whether the filter of the dataset rejects what looks like a record of it. The look may deceive: an
 // object that begins with a column of the access log passes if it can be a CloudTrail record, which is then asked for
-// by the other filter; and one without an event name passes that one.
+// by the other filter; and one without an event name passes that one. What has a line that begins like a record passes:
+// if it is no JSON, then that line is a record of its own, and may be one of the other dataset.
 func (d *Decoder) rejects(s Dataset, raw []byte) bool {
-	return !d.matchers[s].Passes(raw) && (s == CloudTrail || eventName.Index(raw) < 0)
+	return !d.matchers[s].Passes(raw) && (s == CloudTrail || eventName.Index(raw) < 0) && recordLine(raw, 0) < 0
 }

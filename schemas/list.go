@@ -104,17 +104,27 @@ func beforeComma(data []byte, i, next int) int {
 // object that has any it may be false. What is no object may only pass if braces are missing where others are in
 // strings.
 func isObject(b []byte) bool {
-	level := 0
-	for i := 0; ; {
-		n := bytes.IndexByte(b[i:], '}')
+	var c braceCount
+	return c.closing(b) == len(b)
+}
+
+// braceCount looks for the brace that closes the first one.
+type braceCount struct{ at, level int }
+
+// closing returns the index after that brace, 0 if it is not there: then it goes on behind the data when called with more.
+func (c *braceCount) closing(data []byte) int {
+	for {
+		n := bytes.IndexByte(data[c.at:], '}')
 		if n < 0 {
-			return false
+			c.level += bytes.Count(data[c.at:], opening)
+			c.at = len(data)
+			return 0
 		}
-		level += bytes.Count(b[i:i+n], opening)
-		for i += n; i < len(b) && b[i] == '}'; {
-			i++
-			if level--; level <= 0 {
-				return i == len(b)
+		c.level += bytes.Count(data[c.at:c.at+n], opening)
+		for c.at += n; c.at < len(data) && data[c.at] == '}'; {
+			c.at++
+			if c.level--; c.level <= 0 {
+				return c.at
 			}
 		}
 	}

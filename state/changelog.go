@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -43,7 +44,7 @@ func Fold(from Position, records []Record) (to Position, writes Writes, err erro
 		}
 	}
 	// In the order of their keys, Pebble takes in a batch for a quarter less, the sorting included.
-	slices.SortStableFunc(own, func(a, b Record) int { return bytes.Compare(a.Key, b.Key) })
+	slices.SortFunc(own, func(a, b Record) int { return cmp.Or(bytes.Compare(a.Key, b.Key), cmp.Compare(a.Offset, b.Offset)) })
 	return to, func(yield func(key, value []byte) bool) {
 		for i, r := range own {
 			overwritten := i+1 < len(own) && bytes.Equal(r.Key, own[i+1].Key)

@@ -61,19 +61,19 @@ type watchedFS struct {
 	failed func(error)
 }
 
-func (w watchedFS) Unwrap() vfs.FS { return w.FS }
+func (w *watchedFS) Unwrap() vfs.FS { return w.FS }
 
-func (w watchedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+func (w *watchedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := w.FS.Create(name, category)
 	return w.watch(name, f, err)
 }
 
-func (w watchedFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+func (w *watchedFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := w.FS.ReuseForWrite(oldname, newname, category)
 	return w.watch(newname, f, err)
 }
 
-func (w watchedFS) watch(name string, f vfs.File, err error) (vfs.File, error) {
+func (w *watchedFS) watch(name string, f vfs.File, err error) (vfs.File, error) {
 	watched := watchedFile{f, name, w.failed}
 	return watched, watched.check(err)
 }

@@ -87,7 +87,7 @@ func TestStoreIsMapsWithPositions(t *testing.T) {
 		m.open(t)
 		defer func() { _ = m.s.Close() }()
 		actions := map[string]func(*rapid.T){
-			"apply": m.apply, "refused": m.refused, "delete": m.delete, "move aside": m.moveAside, "scan": m.scan, "sweep": m.sweep,
+			"apply": m.apply, "ingest": m.ingest, "refused": m.refused, "delete": m.delete, "move aside": m.moveAside, "scan": m.scan, "sweep": m.sweep,
 			"flush": m.flush, "compact": m.compact, "reopen": m.reopen, "nothing": func(*rapid.T) {},
 		}
 		names := rapid.SampledFrom(slices.Sorted(maps.Keys(actions)))
@@ -140,6 +140,18 @@ func (m *modelled) apply(t *rapid.T) {
 	if to != (Position{}) {
 		m.write(t, id, from, to, rapid.MapOfN(modelKeys, modelValues, 0, 6).Draw(t, "writes"))
 	}
+}
+
+func (m *modelled) ingest(t *rapid.T) {
+	id, _, from := m.draw(t)
+	to := at(from.pos.ChangelogNext + rapid.Int64Range(1, 3).Draw(t, "by"))
+	writes := rapid.MapOfN(modelKeys, modelValues, 0, 6).Draw(t, "writes")
+	m.change(t, id, from.with(to, writes), func(t *rapid.T, r *Range) {
+		if err := r.ingest(from.pos, to, puts(writes)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	m.durable = len(m.past) - 1
 }
 
 func (m *modelled) refused(t *rapid.T) {

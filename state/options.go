@@ -65,7 +65,7 @@ func (s *Store) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 			BackgroundError: func(err error) { s.backgroundError(err) },
 			DataCorruption:  func(i pebble.DataCorruptionInfo) { s.backgroundError(i.Details) },
 		},
-		FS: watchedFS{s.fs, func(err error) { _ = s.fail(err) }},
+		FS: &watchedFS{s.fs, func(err error) { _ = s.fail(err) }},
 	}
 	// The fingerprints and times that values share go away with the fastest compression; zstd saves another 15 % of
 	// the disk for twice the time to read a block.

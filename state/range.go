@@ -175,6 +175,23 @@ func (r *Range) walk(lower, upper []byte, fn func(key, value []byte) (more bool,
 // The batch is in memory when Apply returns, no further: a log that is not synced is written block by block, so a process
 // that is killed loses its last batches as a machine does.
 func (r *Range) Apply(from, to Position, writes Writes) error {
+	return r.move(from, to, func() error {
+		batch := r.store.db.NewBatch()
+		err := r.each(to, writes, func(key, value []byte) error {
+			if value == nil {
+				return batch.Delete(key, nil)
+			}
+			return batch.Set(key, value, nil)
+		})
+		if err != nil {
+			return err
+		}
+		return r.commit(batch)
+	})
+}
+
+// move has a change written that takes the range from one position to another.
+func (r *Range) move(from, to Position, write func() error) error {
 	if to.ChangelogID == from.ChangelogID && to.ChangelogNext < from.ChangelogNext {
 		return fmt.Errorf("apply to %v: from %v back to %v", r, from, to)
 	}
@@ -183,24 +200,28 @@ func (r *Range) Apply(from, to Position, writes Writes) error {
 	if err := r.standsAt(from); err != nil {
 		return fmt.Errorf("apply to %v: %w", r, err)
 	}
-	batch := r.store.db.NewBatch()
-	full := r.key()
-	for key, value := range writes {
-		if len(key) == 0 || key[0] == reserved {
-			return fmt.Errorf("apply to %v: key %q is not for state", r, key)
-		}
-		full = append(full[:prefixLen], key...)
-		if value == nil {
-			_ = batch.Delete(full, nil) // a batch that is not indexed has no errors
-		} else {
-			_ = batch.Set(full, value, nil)
-		}
-	}
-	_ = batch.Set(r.key(reserved), appendPosition(nil, to), nil)
-	if err := r.commit(batch); err != nil {
+	if err := write(); err != nil {
 		return fmt.Errorf("apply to %v: %w", r, err)
 	}
 	r.pos, r.present = to, true
+	return nil
+}
+
+// each calls put for the position and then for every write, with keys as they are on disk, valid during the call.
+func (r *Range) each(to Position, writes Writes, put func(key, value []byte) error) error {
+	full := r.key(reserved)
+	if err := put(full, appendPosition(nil, to)); err != nil {
+		return err
+	}
+	for key, value := range writes {
+		if len(key) == 0 || key[0] == reserved {
+			return fmt.Errorf("key %q is not for state", key)
+		}
+		full = append(full[:prefixLen], key...)
+		if err := put(full, value); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -55,6 +56,9 @@ type Store struct {
 	stop   chan struct{} // closed when failed is set
 	ready  atomic.Bool   // Open has succeeded
 	closed atomic.Bool
+
+	watched vfs.FS                // reports writes that fail
+	tables  sstable.WriterOptions // of those that are ingested
 
 	mu     sync.Mutex
 	ranges map[[prefixLen]byte]*Range
@@ -104,14 +108,23 @@ func (s *Store) open(lock *pebble.Lock) (err error) {
 	case err != nil:
 		return s.openError(true, err)
 	}
+	opts := s.pebbleOptions(lock)
 	err = s.await(func() error {
-		db, err := pebble.Open(s.path(), s.pebbleOptions(lock))
+		if !s.opts.ReadOnly {
+			if err := s.dropTables(); err != nil {
+				return err
+			}
+		}
+		db, err := pebble.Open(s.path(), opts)
 		s.db = db
 		return err
 	})
 	if err != nil {
 		return s.openError(desc.Exists, err)
 	}
+	opts.EnsureDefaults()
+	s.watched, s.tables = opts.FS, opts.MakeWriterOptions(len(opts.Levels)-1, s.db.TableFormat())
+	s.tables.WritingToLowestLevel = false // where it would have no deletions
 	return s.checkFormat()
 }
 

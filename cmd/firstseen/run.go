@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -102,6 +103,7 @@ func (c *runCmd) Run(a *app) error {
 	for _, w := range cfg.Warnings() {
 		log.Warn("configuration", "warning", w)
 	}
+	limitMemory(memlimit.FromCgroup, log)
 	files := &reloader{config: c.Config, load: func() (*config.Config, error) { return c.load(more) }, every: time.Second, log: log}
 	set, err := files.read(cfg)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"firstseen/rules"
 	"firstseen/schemas"
 	"firstseen/schemas/alert"
+	"firstseen/schemas/wire"
 )
 
 type scanCmd struct {
@@ -41,7 +42,10 @@ type scan struct {
 	format   schemas.Format
 	pipeline *stage.Pipeline
 	memory   *memory // nil: what is seen is forgotten at the end
+	history  int64   // when it begins, Unix milliseconds
 	peek     *schemas.Decoder
+	stats    schemas.Stats // of what was read
+	matches  int64
 
 	alerts     *lines
 	suppressed *lines // nil: they are only counted
@@ -89,7 +93,7 @@ func (c *scanCmd) open(a *app, inputs []input) (*scan, error) {
 	for _, w := range warnings {
 		fmt.Fprintln(a.stderr, "warning:", w)
 	}
-	s := &scan{scanCmd: c, ctx: a.ctx, set: set, now: time.Now().UnixMilli(), bar: newProgress(a.stderr, totalSize(inputs))}
+	s := &scan{scanCmd: c, ctx: a.ctx, set: set, now: time.Now().UnixMilli(), history: wire.NoTime, bar: newProgress(a.stderr, totalSize(inputs))}
 	if !c.Now.IsZero() {
 		s.now = c.Now.UnixMilli()
 	}
@@ -102,9 +106,8 @@ func (c *scanCmd) open(a *app, inputs []input) (*scan, error) {
 		return nil, err
 	}
 	cfg := stage.PipelineConfig{
-		Ingest: stage.IngestConfig{Decoder: schemas.Config{Strict: c.Strict}, Dead: s.dead.add},
-		Group:  stage.GroupConfig{Formats: []alert.Format{alert.Format(c.Output)}},
-		Emit:   s.emit,
+		Group: stage.GroupConfig{Formats: []alert.Format{alert.Format(c.Output)}},
+		Emit:  s.emit,
 	}
 	if c.State != "" {
 		if s.memory, err = openMemory(c.State, set); err != nil {
@@ -122,10 +125,8 @@ func (c *scanCmd) open(a *app, inputs []input) (*scan, error) {
 // run reads the inputs. The state directory changes when all of them have been read and every alert has been written,
 // so that a run that was interrupted can be made again.
 func (s *scan) run(stdin io.Reader, inputs []input) error {
-	for _, in := range inputs {
-		if err := s.read(in, stdin); err != nil {
-			return err
-		}
+	if err := s.readAll(stdin, inputs); err != nil {
+		return err
 	}
 	if err := s.pipeline.Close(); err != nil {
 		return err
@@ -139,33 +140,28 @@ func (s *scan) run(stdin io.Reader, inputs []input) error {
 	return s.memory.save()
 }
 
-// read gives one input to the pipeline, a value after the other.
-func (s *scan) read(in input, stdin io.Reader) error {
-	r, err := in.open(s.ctx, stdin)
-	if err != nil {
-		return err
-	}
-	defer r.Close() // it was only read
-	file := schemas.NewFileReader(&pausing{r: r, pause: s.pause}, in.name(), schemas.Bounds{})
-	for n := int64(0); ; n++ {
-		m, err := file.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		m.Offset, m.Now, m.Format = n, s.now, s.format
-		if s.peek != nil {
-			s.begin(m)
-		}
-		if _, err := s.pipeline.Message(m); err != nil {
+// take gives what has been read to the stages behind ingest.
+func (s *scan) take(p *piece) error {
+	s.stats.Add(p.stats)
+	s.matches += p.matches
+	if p.stats.Records > 0 { // a window of an earlier run may be due
+		if err := s.pipeline.Records(nil, s.now); err != nil {
 			return err
 		}
 	}
+	for i := range p.values {
+		v := &p.values[i]
+		for _, d := range v.dead {
+			s.dead.put(d)
+		}
+		if err := s.pipeline.Records(v.outputs, s.now); err != nil {
+			return err
+		}
+	}
+	return p.err
 }
 
-// pause is called before more is read, which may take its time: what has been found by now is written.
+// pause is called before more is read or waited for, which may take its time: what has been found by now is written.
 func (s *scan) pause(got int) error {
 	if err := s.alerts.flush(); err != nil {
 		return err
@@ -176,18 +172,17 @@ func (s *scan) pause(got int) error {
 
 // begin looks for the first event there is, whether a rule matches it or not: the history begins with it.
 func (s *scan) begin(m schemas.Message) {
-	defer func() { _ = recover() }() // the pipeline will meet it again, and makes a dead letter of it
+	defer func() { _ = recover() }() // ingest will meet it again, and makes a dead letter of it
 	var first firstEvent
 	s.peek.DecodeUnfiltered(m, &first)
 	if !first.found {
 		return
 	}
 	s.peek = nil
-	start := first.time
+	s.history = first.time
 	if s.memory != nil {
-		start = s.memory.begin(start)
+		s.history = s.memory.begin(s.history)
 	}
-	s.pipeline.Ingest().SetHistoryStart(start)
 }
 
 // firstEvent is a sink that keeps the time of the first event.

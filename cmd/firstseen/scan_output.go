@@ -155,10 +155,25 @@ type deadLetter struct {
 	Truncated   int            `json:"truncated,omitempty"` // bytes of the value, of which not all are here
 }
 
-func (d *deadLetters) add(m *schemas.Message, l schemas.DeadLetter) {
-	d.counts[l.Reason]++
+// letter is a dead letter as it is kept.
+type letter struct {
+	reason schemas.Reason
+	line   []byte // nil: it is only counted
+}
+
+func (d *deadLetters) add(m *schemas.Message, l schemas.DeadLetter) { d.put(d.letter(m, l)) }
+
+func (d *deadLetters) put(l letter) {
+	d.counts[l.reason]++
+	if d.to != nil {
+		d.to.add(l.line)
+	}
+}
+
+// letter makes a line of a dead letter, which may be written later. Any goroutine may call it.
+func (d *deadLetters) letter(m *schemas.Message, l schemas.DeadLetter) letter {
 	if d.to == nil {
-		return
+		return letter{reason: l.Reason}
 	}
 	out := deadLetter{Reason: l.Reason, Detail: l.Detail, File: m.File, Line: l.Line, Offset: m.Offset, Index: l.Index}
 	value := l.Value
@@ -175,8 +190,9 @@ func (d *deadLetters) add(m *schemas.Message, l schemas.DeadLetter) {
 	} else {
 		out.ValueBase64 = value
 	}
-	enc := json.NewEncoder(d.to.w)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(out) // it always encodes, and of writing bufio keeps the error
-	d.to.n++
+	_ = enc.Encode(out) // it always encodes
+	return letter{l.Reason, b.Bytes()}
 }

@@ -13,12 +13,12 @@ import (
 // summary says what a scan has met and made.
 func (s *scan) summary(w io.Writer, files int, took time.Duration) {
 	c := s.pipeline.Counts()
-	st := c.Ingest.Stats
+	st := s.stats
 	took = max(took.Round(time.Millisecond), time.Millisecond)
 	rate := func(n int64) int64 { return int64(float64(n) / took.Seconds()) }
 	fmt.Fprintf(w, "%s in %s and %s, %s: %s and %s a second\n", plural(int64(st.Records), "record"), plural(int64(files), "file"), size(st.Bytes),
 		took, plural(rate(int64(st.Records)), "record"), size(rate(st.Bytes)))
-	fmt.Fprintf(w, "  events      %s, of which %s matched a rule\n", grouped(int64(st.Events)), grouped(c.Ingest.Matches))
+	fmt.Fprintf(w, "  events      %s, of which %s matched a rule\n", grouped(int64(st.Events)), grouped(s.matches))
 	fmt.Fprintf(w, "  filtered    %s\n", grouped(int64(st.Filtered)))
 	fmt.Fprintf(w, "  skipped     %s\n", grouped(int64(st.Skipped)))
 	fmt.Fprintf(w, "  dead        %s\n", s.dead.String())

@@ -151,7 +151,7 @@ func snappyBlocks(src []byte) (blocks [][]byte, err error) {
 func (b *Batches) lz4(src []byte) ([]byte, error) {
 	out, ok := b.lz4Frame(src)
 	if ok {
-		return out, nil
+		return b.result(out, nil)
 	}
 	b.PutDecompressBytes(out)
 	r := b.codecs.lz4.Get().(*lz4.Reader)

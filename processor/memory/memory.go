@@ -13,8 +13,8 @@ import (
 
 const (
 	least    = 4 << 10  // bytes of the smallest slice that is lent: batches may be small, and many
-	kept     = 24 << 20 // bytes of all slices of decompressed data that wait to be lent again, at most
-	keptRecs = 8 << 20  // bytes of all slices of records that do
+	kept     = 16 << 20 // bytes of all slices of decompressed data that wait to be lent again, at most
+	keptRecs = 4 << 20  // bytes of all slices of records that do
 )
 
 // Options make a client use the memory of a new [Batches] for what it fetches. Its records are valid until they are
@@ -59,36 +59,48 @@ func (b *Batches) GetRecords(n int) []kgo.Record {
 // PutRecords takes it back.
 func (b *Batches) PutRecords(s []kgo.Record) { b.records.put(s) }
 
-// pile is slices that wait to be lent again, by the power of two that is their capacity.
+// pile is slices that wait to be lent again, by their class.
 type pile[T any] struct {
 	most int // bytes
 
 	mu   sync.Mutex
 	size int // bytes
-	free [32][][]T
+	free [4 * 32][][]T
+}
+
+// class is the least capacity of at least n that slices are made with, and its number: four to each power of two, so
+// that little of the memory is not used.
+func class(n int) (number, capacity int) {
+	n = max(n, 4)
+	shift := bits.Len(uint(n-1)) - 3
+	if n <= 4 {
+		shift = 0
+	}
+	quarters := (n + 1<<shift - 1) >> shift // 4 to 8
+	return 4*shift + quarters - 4, quarters << shift
 }
 
 // get lends a slice with a capacity of at least n.
 func (p *pile[T]) get(n int) []T {
-	class := bits.Len(uint(n - 1))
+	number, capacity := class(n)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if class < len(p.free) {
-		if last := len(p.free[class]) - 1; last >= 0 {
-			s := p.free[class][last]
-			p.free[class][last] = nil
-			p.free[class] = p.free[class][:last]
+	if number < len(p.free) {
+		if last := len(p.free[number]) - 1; last >= 0 {
+			s := p.free[number][last]
+			p.free[number][last] = nil
+			p.free[number] = p.free[number][:last]
 			p.size -= bytesOf(s)
 			return s
 		}
 	}
-	return make([]T, 0, 1<<class)
+	return make([]T, 0, capacity)
 }
 
 // put takes a slice back. One that is not of our making, or for which there is no room, is left to the collector.
 func (p *pile[T]) put(s []T) {
-	class := bits.Len(uint(cap(s))) - 1
-	if cap(s) == 0 || cap(s) != 1<<class || class >= len(p.free) {
+	number, capacity := class(cap(s))
+	if cap(s) != capacity || number >= len(p.free) {
 		return
 	}
 	p.mu.Lock()
@@ -97,7 +109,7 @@ func (p *pile[T]) put(s []T) {
 		p.size -= bytesOf(s)
 		return
 	}
-	p.free[class] = append(p.free[class], s[:0])
+	p.free[number] = append(p.free[number], s[:0])
 }
 
 func bytesOf[T any](s []T) int {

@@ -44,9 +44,54 @@ func (c counters) addValue(attribute string, value []byte, own func([]byte) stri
 
 // merge adds the counters of other, which stay as they are.
 func (c counters) merge(other counters) counters {
-	if len(other) == 0 {
+	if other.single() {
+		for i := range other {
+			c = c.join(&other[i])
+		}
 		return c
 	}
+	return c.mergeAll(other)
+}
+
+// single says whether there is one value of each attribute, as for a match that nothing was folded into.
+func (c counters) single() bool {
+	for i := range c {
+		for j := range c[:i] {
+			if c[i].Attribute == c[j].Attribute {
+				return false
+			}
+		}
+	}
+	return len(c) < maxValues
+}
+
+// join is mergeAll for the only value of its attribute, in one walk.
+func (c counters) join(o *wire.Counter) counters {
+	n, least := 0, -1
+	for i := range c {
+		if c[i].Attribute != o.Attribute {
+			continue
+		}
+		if c[i].Value == o.Value {
+			c[i].Count += o.Count
+			c[i].Error += o.Error
+			return c
+		}
+		if n++; least < 0 || c[i].Count < c[least].Count {
+			least = i
+		}
+	}
+	if n < maxValues {
+		return append(c, *o)
+	}
+	low := c[least].Count // it may have been met as often as the rarest, whose place it takes
+	c = append(append(c[:least], c[least+1:]...), *o)
+	c[len(c)-1].Count += low
+	c[len(c)-1].Error += low
+	return c
+}
+
+func (c counters) mergeAll(other counters) counters {
 	before := len(c)
 	for i := range other {
 		o := &other[i]

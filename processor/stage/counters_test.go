@@ -81,6 +81,25 @@ func TestCountersKeepTheirBounds(t *testing.T) {
 	})
 }
 
+// TestCountersOfOneMatch: a match's own values are merged as those of many are.
+func TestCountersOfOneMatch(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		total := drawParts(t, drawCounted(t, 0, 40))
+		var one counters
+		for _, attribute := range rapid.Permutation([]string{"bucket", "key", "remoteip"}).Draw(t, "attributes")[:rapid.IntRange(0, 3).Draw(t, "n")] {
+			one = append(one, wire.Counter{Attribute: attribute, Value: fmt.Sprint(rapid.IntRange(0, 50).Draw(t, "value")),
+				Count: rapid.Int64Range(1, 5).Draw(t, "count"), Error: rapid.Int64Range(0, 1).Draw(t, "error")})
+		}
+		want := slices.Clone(total).mergeAll(one)
+		if !one.single() {
+			t.Fatalf("%v are not single", one)
+		}
+		if got := slices.Clone(total).merge(one); !slices.Equal(got, want) {
+			t.Fatalf("%v with %v: %v, want %v", total, one, got, want)
+		}
+	})
+}
+
 func occurrences(all []counted, c wire.Counter) (n int64) {
 	for _, o := range all {
 		if o.attribute == c.Attribute && o.value == c.Value {

@@ -11,7 +11,8 @@ import (
 // all partitions of a transaction, as findings are combined over all of them.
 type Detect struct {
 	findings   findings
-	candidate  wire.Candidate
+	candidate  wire.Candidate // a view of the record
+	memory     wire.Memory
 	term       wire.Term
 	key, value []byte
 	counts     DetectCounts
@@ -36,7 +37,7 @@ func NewDetect() *Detect { return &Detect{findings: newFindings(maxCombined)} }
 // not go on. It wraps wire.ErrUnknownVersion if a newer worker can read it.
 func (d *Detect) Record(view *Overlay, clock int64, key, value []byte, timestamp int64) error {
 	c := &d.candidate
-	if err := wire.DecodeCandidate(value, c); err != nil {
+	if err := wire.ViewCandidate(value, c, &d.memory); err != nil {
 		return err
 	}
 	d.key = TermKey(d.key[:0], c.State, c.Terms)
@@ -66,7 +67,11 @@ func (d *Detect) Record(view *Overlay, clock int64, key, value []byte, timestamp
 		}
 	case fire:
 		d.counts.Findings++
-		d.find(c, previous)
+		var kept wire.Candidate // until Flush
+		if err := wire.DecodeCandidate(value, &kept); err != nil {
+			return err // it was read before
+		}
+		d.find(&kept, previous)
 	}
 	return nil
 }

@@ -11,6 +11,9 @@ import (
 // maxCombined is the size in bytes, encoded, at which a combined record is cut.
 const maxCombined = 256 << 10
 
+// keptEntries is how many entries of a record have their memory kept for one of the next transaction.
+const keptEntries = 32
+
 // findings combines the matches of one transaction into one record for each rule and group, in such a way that the
 // group stage decides as if it had got them one by one.
 //
@@ -147,6 +150,9 @@ func (f *findings) output(i int) (Output, error) {
 func (f *findings) reset() {
 	for i := range f.list {
 		clear(f.list[i].Entries) // and with them what they hold on to
+		if cap(f.list[i].Entries) > keptEntries {
+			f.list[i].Entries = nil // else every place would in time have room for the entries of the largest group
+		}
 	}
 	f.list = f.list[:0]
 	clear(f.open)

@@ -48,6 +48,13 @@ type turn struct {
 	popped  []dueKey
 	counted GroupCounts
 	value   []byte // memory for values of the state
+
+	read   wire.Finding // a view of the record
+	memory wire.Memory
+	window struct { // a view of what the state has
+		value  []byte
+		memory wire.Memory
+	}
 }
 
 // GroupCounts says what a Group has met and made since it was opened, aborted transactions included.
@@ -81,9 +88,9 @@ func NewGroup(cfg GroupConfig) *Group {
 // On an error nothing was changed. It is the lookup's, or says that the record or a value of the state cannot be read
 // and the partition must not go on; then it wraps wire.ErrUnknownVersion if a newer worker can read it.
 func (g *Group) Record(view *Overlay, clock int64, key, value []byte, timestamp int64, lookup RuleLookup) ([]Output, error) {
-	var f wire.Finding
+	f := &g.read
 	if len(value) > 0 {
-		if err := wire.DecodeFinding(value, &f); err != nil {
+		if err := wire.ViewFinding(value, f, &g.memory); err != nil {
 			return nil, err
 		}
 	}
@@ -97,7 +104,7 @@ func (g *Group) Record(view *Overlay, clock int64, key, value []byte, timestamp 
 		g.counted.Ticks++
 	default:
 		g.counted.Findings++
-		err = g.finding(&f)
+		err = g.finding(f)
 	}
 	if err != nil {
 		g.now = before

@@ -71,6 +71,16 @@ func (p *Pipeline) Message(m schemas.Message) (schemas.Stats, error) {
 	return stats, p.Flush()
 }
 
+// Records processes, as a batch, what another Ingest for the same rules made of messages that were appended at now: so
+// they can be read in parallel.
+func (p *Pipeline) Records(outputs []Output, now int64) error {
+	p.clock, p.now = Advance(p.clock, p.now, now)
+	for _, out := range outputs {
+		p.output(out)
+	}
+	return p.Flush()
+}
+
 // Flush processes what has been kept back.
 func (p *Pipeline) Flush() error {
 	p.pending = 0

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -23,7 +24,7 @@ const (
 // alert makes the alert that first is shown in: at once, or by a later match of its window w. It goes out, or to the
 // suppressed topic if its rule is still learning, is in shadow mode or has made as many as its cap allows.
 func (g *Group) alert(f *wire.Finding, first *wire.Entry, w *wire.Window, c *capWindow) (held bool, err error) {
-	rule, err := g.lookup(f.Ruleset, f.Rule)
+	rule, err := g.rule(f.Ruleset, f.Rule)
 	if err != nil {
 		return false, err
 	}
@@ -64,7 +65,7 @@ func (g *Group) closeWindow(w *wire.Window) error {
 	if !rules.CloseWindow(w) {
 		return nil
 	}
-	rule, err := g.lookup(w.Ruleset, w.Rule)
+	rule, err := g.rule(w.Ruleset, w.Rule)
 	if err != nil {
 		return err
 	}
@@ -90,12 +91,17 @@ func (g *Group) closeCap(c *wire.Cap) error {
 	if !rules.CloseCap(c) {
 		return nil
 	}
-	rule, err := g.lookup(c.Ruleset, c.Rule)
+	rule, err := g.rule(c.Ruleset, c.Rule)
 	if err != nil {
 		return err
 	}
 	g.counted.Closed++
 	return g.emit(g.overflow(alert.Closed, rule, c), "")
+}
+
+// rule looks a rule up, by names that may be kept: those of a record are its memory.
+func (g *Group) rule(ruleset []byte, id string) (*alert.Rule, error) {
+	return g.lookup(bytes.Clone(ruleset), strings.Clone(id))
 }
 
 // document makes an alert about one match. Its identity is that of the match and of what was compared: the terms, or

@@ -30,7 +30,10 @@ func (g *Group) entries(f *wire.Finding, c *capWindow) error {
 	}
 	key := WindowKey(nil, f.State, f.Group)
 	var w wire.Window
-	open, err := g.load(key, func(value []byte) error { return wire.DecodeWindow(value, &w) })
+	value, open, err := g.writes.Get(g.window.value[:0], key)
+	if g.window.value = value; err == nil && open {
+		err = wire.ViewWindow(value, &w, &g.window.memory)
+	}
 	if err != nil {
 		return err
 	}

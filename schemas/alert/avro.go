@@ -141,7 +141,7 @@ func (a *Alert) Record() Record {
 	return rec
 }
 
-func (rec *Record) setEvent(e event) {
+func (rec *Record) setEvent(e *event) {
 	bucket, key := e.object()
 	rec.Provider = short(or(e.get("event.provider"), "s3.amazonaws.com"))
 	rec.Action = short(e.first("event.action", "aws.s3access.operation"))

@@ -1,11 +1,15 @@
 package alert
 
 import (
+	"encoding/hex"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
+	"github.com/google/uuid"
+
+	"firstseen/schemas/internal/times"
 	"firstseen/schemas/wire"
 )
 
@@ -22,6 +26,7 @@ type document struct {
 	full   bool // something had no room
 	json   []byte
 	values []value
+	slots  *slots // of paths that have a place; nil: all are values
 }
 
 // value is the JSON at [from, to) of a document.
@@ -34,18 +39,49 @@ func newDocument(room int) *document {
 	return &document{room: room}
 }
 
-// end takes what was appended to d.json since from as the value of the path. The nesting of a path costs at most its
-// own length and six bytes a level; what levels share is counted again, on the safe side.
+// reset makes the document empty.
+func (d *document) reset(room int) {
+	d.room, d.full, d.json, d.values = room, false, d.json[:0], d.values[:0]
+	if d.slots != nil {
+		clear(d.slots[:len(places)])
+	}
+}
+
+// end takes what was appended to d.json since from as the value of the path.
 func (d *document) end(path string, from int) {
-	cost := len(d.json) - from + len(path) + 6*(1+strings.Count(path, "."))
+	if d.slots != nil {
+		if i, ok := placeOf(path); ok {
+			d.endAt(i, from)
+			return
+		}
+	}
+	if d.pay(from, costOf(path)) {
+		d.values = append(d.values, value{path, from, len(d.json)})
+	}
+}
+
+// endAt is end for the path of a place.
+func (d *document) endAt(i, from int) {
+	if d.pay(from, places[i].cost) && d.slots[i].to == 0 {
+		d.slots[i] = slot{int32(from), int32(len(d.json))}
+	}
+}
+
+// pay takes the room for what was appended since from, or takes that back if there is not enough.
+func (d *document) pay(from, nesting int) bool {
+	cost := len(d.json) - from + nesting
 	if cost > d.room {
 		d.json = d.json[:from]
 		d.full = true
-		return
+		return false
 	}
 	d.room -= cost
-	d.values = append(d.values, value{path, from, len(d.json)})
+	return true
 }
+
+// costOf returns what the nesting of a path costs: at most its own length and six bytes a level. What levels share is
+// counted again, on the safe side.
+func costOf(path string) int { return len(path) + 6*(1+strings.Count(path, ".")) }
 
 // object adds an object.
 func (d *document) object(path string, o *document) {
@@ -104,6 +140,43 @@ func (d *document) objects(path string, list ...*document) {
 	d.end(path, from)
 }
 
+// addresses adds an array of addresses.
+func (d *document) addresses(path string, list []netip.Addr) {
+	from := len(d.json)
+	d.json = append(d.json, '[')
+	for i, ip := range list {
+		if i > 0 {
+			d.json = append(d.json, ',')
+		}
+		d.json = append(ip.AppendTo(append(d.json, '"')), '"')
+	}
+	d.json = append(d.json, ']')
+	d.end(path, from)
+}
+
+// hex adds bytes as a string of hexadecimal digits.
+func (d *document) hex(path string, b []byte) {
+	if len(b) > 0 {
+		from := len(d.json)
+		d.json = append(hex.AppendEncode(append(d.json, '"'), b[:min(len(b), MaxText/2)]), '"')
+		d.end(path, from)
+	}
+}
+
+// id adds an id.
+func (d *document) id(path string, id uuid.UUID) {
+	from := len(d.json)
+	d.json = append(d.json, '"')
+	for i, part := range [...][]byte{id[:4], id[4:6], id[6:8], id[8:10], id[10:]} {
+		if i > 0 {
+			d.json = append(d.json, '-')
+		}
+		d.json = hex.AppendEncode(d.json, part)
+	}
+	d.json = append(d.json, '"')
+	d.end(path, from)
+}
+
 func (d *document) number(path string, n int64) {
 	from := len(d.json)
 	d.json = strconv.AppendInt(d.json, n, 10)
@@ -128,6 +201,16 @@ func (d *document) time(path string, ms int64) {
 
 // appendTo appends the object to dst.
 func (d *document) appendTo(dst []byte) []byte {
+	if d.slots != nil {
+		if len(d.values) == 0 {
+			return d.appendSlots(dst)
+		}
+		for i, v := range d.slots[:len(places)] {
+			if v.to > 0 {
+				d.values = append(d.values, value{places[i].path, int(v.from), int(v.to)})
+			}
+		}
+	}
 	slices.SortStableFunc(d.values, func(a, b value) int { return strings.Compare(a.path, b.path) })
 	dst = append(dst, '{')
 	last := "" // the path written before
@@ -173,5 +256,5 @@ func sharedLevels(a, b string) int {
 // appendTime appends a time in Unix milliseconds as RFC 3339, which knows the years 1 to 9999.
 func appendTime(dst []byte, ms int64) []byte {
 	const first, last = -62135596800000, 253402300799999
-	return time.UnixMilli(min(max(ms, first), last)).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
+	return times.Append(dst, min(max(ms, first), last))
 }

@@ -144,7 +144,7 @@ func TestTimes(t *testing.T) {
 		7 * day: {"7d", "7 days"}, day: {"1d", "1 day"}, 36 * 60 * minute: {"36h", "36 hours"}, 90 * minute: {"90m", "90 minutes"},
 		90_000: {"90s", "90 seconds"}, 1500: {"1s", "1 second"}, 0: {"0s", "0 seconds"},
 	} {
-		if got := [2]string{duration(ms), span(ms)}; got != want {
+		if got := [2]string{duration(ms), string(appendSpan(nil, ms))}; got != want {
 			t.Errorf("%d: %v, want %v", ms, got, want)
 		}
 	}

@@ -1,10 +1,10 @@
 package alert
 
 import (
-	"encoding/hex"
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"firstseen/schemas"
@@ -24,21 +24,23 @@ func (a *Alert) AppendECS(dst []byte) []byte { return a.ecs(dst, MaxBytes) }
 
 // ecs is AppendECS with another bound.
 func (a *Alert) ecs(dst []byte, most int) []byte {
-	d := newDocument(most - 2 - flagRoom)
-	d.json, d.values = make([]byte, 0, 4096), make([]value, 0, 112)
-	r, e := a.rule(), a.event()
+	w := writers.Get().(*ecsWriter)
+	defer writers.Put(w)
+	w.event.read(a.evidence())
+	d, e, r := &w.document, &w.event, a.rule()
+	d.reset(most - 2 - flagRoom)
 	a.addEvent(d, r, e)
 	addRule(d, r)
 	a.addFirstseen(d, r)
-	addThreat(d, r.Threat)
+	addThreat(d, r.Threat, &w.threat)
 	d.text("source.address", e.address())
-	d.texts("related.ip", e.ips())
+	d.addresses("related.ip", e.ips(make([]netip.Addr, 0, 16)))
 	d.texts("tags", r.Tags)
 	if r.Panther {
 		a.addContext(d, e) // at the top level, where Panther's users look for them
 	}
 	addEvidence(d, e)
-	a.addSummary(d)
+	a.addSummary(d, &w.counters)
 
 	flags := a.flags().Names()
 	if d.full {
@@ -46,8 +48,20 @@ func (a *Alert) ecs(dst []byte, most int) []byte {
 	}
 	d.room += flagRoom
 	d.texts("firstseen.flags", flags)
-	return d.appendTo(dst)
+	w.out = d.appendTo(w.out[:0])
+	return append(dst, w.out...)
 }
+
+// ecsWriter is the memory for a document.
+type ecsWriter struct {
+	document document
+	event    event
+	counters document // of one summary attribute
+	threat   columns
+	out      []byte
+}
+
+var writers = sync.Pool{New: func() any { return &ecsWriter{document: document{slots: new(slots)}} }}
 
 // rule returns the rule, or its stand-in.
 func (a *Alert) rule() *Rule {
@@ -81,7 +95,7 @@ func (a *Alert) created() int64 {
 }
 
 // addEvent adds what every alert has whatever its rule.
-func (a *Alert) addEvent(d *document, r *Rule, e event) {
+func (a *Alert) addEvent(d *document, r *Rule, e *event) {
 	module, provider, action, dataset := "aws", "s3.amazonaws.com", "unknown", r.Dataset
 	if a.Kind == Gap {
 		module, provider, action, dataset = "firstseen", "firstseen", "source-gap", "firstseen.gap"
@@ -99,13 +113,13 @@ func (a *Alert) addEvent(d *document, r *Rule, e event) {
 	d.text("event.provider", or(e.get("event.provider"), provider))
 	d.text("event.module", module)
 	d.text("event.dataset", dataset)
-	d.text("event.id", a.ID.String())
+	d.id("event.id", a.ID)
 	d.time("event.start", a.FirstSeen)
 	d.time("event.end", a.LastSeen)
 	d.time("event.created", a.created())
 	d.number("event.severity", int64(score(r.Severity)))
 	d.number("event.risk_score", int64(r.riskScore()))
-	d.text("event.reason", a.Reason())
+	d.text("event.reason", a.reason(r, e))
 }
 
 func addRule(d *document, r *Rule) {
@@ -124,12 +138,12 @@ func addRule(d *document, r *Rule) {
 
 // addFirstseen adds the block of the alert's own facts.
 func (a *Alert) addFirstseen(d *document, r *Rule) {
-	d.text("firstseen.alert.id", a.ID.String())
+	d.id("firstseen.alert.id", a.ID)
 	d.text("firstseen.alert.status", a.Kind)
 	d.number("firstseen.alert.count", a.Count)
 	d.time("firstseen.alert.first_seen", a.FirstSeen)
 	d.time("firstseen.alert.last_seen", a.LastSeen)
-	d.text("firstseen.ruleset.sha256", hex.EncodeToString(a.Ruleset))
+	d.hex("firstseen.ruleset.sha256", a.Ruleset)
 	if n := a.NewTerms; n != nil {
 		d.texts("firstseen.new_terms.fields", r.Fields)
 		d.texts("firstseen.new_terms.values", n.Values)
@@ -197,72 +211,79 @@ func addOrigin(d *document, m *wire.Match) {
 	d.number("firstseen.origin.index", int64(o.Index))
 }
 
-// addThreat adds tactics and techniques. ECS has arrays of ids, names and references; one framework.
-func addThreat(d *document, threats []Threat) {
+// columns are the ids, names and references of tactics, techniques and subtechniques.
+type columns [3][3][]string
+
+var threatPaths = [3][3]string{
+	{"threat.tactic.id", "threat.tactic.name", "threat.tactic.reference"},
+	{"threat.technique.id", "threat.technique.name", "threat.technique.reference"},
+	{"threat.technique.subtechnique.id", "threat.technique.subtechnique.name", "threat.technique.subtechnique.reference"},
+}
+
+// addThreat adds tactics and techniques, collected in c. ECS has arrays of ids, names and references; one framework.
+func addThreat(d *document, threats []Threat, c *columns) {
 	if len(threats) == 0 {
 		return
 	}
-	var tactic, technique, sub [3][]string
-	add := func(to *[3][]string, id, name, reference string) {
+	for level := range c {
+		for i := range c[level] {
+			c[level][i] = c[level][i][:0]
+		}
+	}
+	add := func(level int, id, name, reference string) {
+		to := &c[level]
 		to[0], to[1], to[2] = append(to[0], id), append(to[1], name), append(to[2], reference)
 	}
 	for _, t := range threats {
-		add(&tactic, t.TacticID, t.TacticName, t.TacticReference)
+		add(0, t.TacticID, t.TacticName, t.TacticReference)
 		for _, q := range t.Techniques {
-			if strings.Contains(q.ID, ".") {
-				add(&sub, q.ID, q.Name, q.Reference)
-			} else {
-				add(&technique, q.ID, q.Name, q.Reference)
-			}
+			add(1+min(1, strings.Count(q.ID, ".")), q.ID, q.Name, q.Reference)
 		}
 	}
 	d.text("threat.framework", threats[0].Framework)
-	for i, key := range []string{"id", "name", "reference"} {
-		d.texts("threat.tactic."+key, tactic[i])
-		if len(technique[0]) > 0 {
-			d.texts("threat.technique."+key, technique[i])
-		}
-		if len(sub[0]) > 0 {
-			d.texts("threat.technique.subtechnique."+key, sub[i])
+	for i := range 3 {
+		for level, paths := range threatPaths {
+			if len(c[level][i]) > 0 {
+				d.texts(paths[i], c[level][i])
+			}
 		}
 	}
 }
 
 // addEvidence adds the fields of the event with the JSON type that ECS gives them. A value that is not of the type is
 // left out, since an index would refuse the whole alert for it.
-func addEvidence(d *document, e event) {
-	from, n := 0, 0
-	var last schemas.Field
-	flush := func() {
-		if n > 1 {
+func addEvidence(d *document, e *event) {
+	for i := 0; i < len(e.values); {
+		at := e.values[i].place
+		from, n := len(d.json), 0
+		d.json = append(d.json, '[')
+		for ; i < len(e.values) && e.values[i].place == at; i++ {
+			if n == 64 {
+				d.full = true
+				continue
+			}
+			start := len(d.json)
+			if n > 0 {
+				d.json = append(d.json, ',')
+			}
+			var ok bool
+			if d.json, ok = appendTyped(d.json, places[at].typ, e.values[i].text); !ok {
+				d.json = d.json[:start]
+				continue
+			}
+			n++
+		}
+		switch n {
+		case 0:
+			d.json = d.json[:from]
+			continue
+		case 1: // a single value is no array
+			from++
+		default:
 			d.json = append(d.json, ']')
 		}
-		if n == 1 { // a single value is no array
-			d.json = append(d.json[:from], d.json[from+1:]...)
-		}
-		if n > 0 {
-			d.end(last.Name(), from)
-		}
+		d.endAt(at, from)
 	}
-	for f, v := range e.All() {
-		if f != last {
-			flush()
-			last, n, from = f, 0, len(d.json)
-		}
-		if n == 64 {
-			d.full = true
-			continue
-		}
-		start := len(d.json)
-		d.json = append(d.json, "[,"[min(n, 1)])
-		var ok bool
-		if d.json, ok = appendTyped(d.json, schemas.FieldType(f.Name()), string(v)); !ok {
-			d.json = d.json[:start]
-			continue
-		}
-		n++
-	}
-	flush()
 }
 
 // appendTyped appends a value as the JSON of its type, and says whether it is of the type.
@@ -287,27 +308,35 @@ func appendTyped(dst []byte, t schemas.Type, v string) ([]byte, bool) {
 	return appendString(dst, v, MaxText), true
 }
 
-// addSummary adds the top values of the rule's summary attributes.
-func (a *Alert) addSummary(d *document) {
-	var list []*document
+// addSummary adds the top values of the rule's summary attributes, each of which is made in o.
+func (a *Alert) addSummary(d, o *document) {
+	if len(a.Summary) == 0 {
+		return
+	}
+	from := len(d.json)
 	for i := 0; i < len(a.Summary) && i < 256; {
 		attribute := a.Summary[i].Attribute
-		var values []*document
-		for ; i < len(a.Summary) && a.Summary[i].Attribute == attribute; i++ {
-			c, v := a.Summary[i], newDocument(MaxBytes)
-			v.always("value", c.Value, MaxText/4)
-			v.number("count", c.Count)
-			v.number("error", c.Error)
-			values = append(values, v)
-		}
-		o := newDocument(MaxBytes)
+		o.reset(MaxBytes)
 		o.text("attribute", attribute)
-		o.objects("values", values...)
-		list = append(list, o)
+		values := len(o.json)
+		for ; i < len(a.Summary) && a.Summary[i].Attribute == attribute; i++ {
+			c := &a.Summary[i]
+			o.json = append(o.json, `,{"count":`...)
+			o.json = strconv.AppendInt(o.json, c.Count, 10)
+			o.json = append(o.json, `,"error":`...)
+			o.json = strconv.AppendInt(o.json, c.Error, 10)
+			o.json = append(o.json, `,"value":`...)
+			o.json = append(appendString(o.json, c.Value, MaxText/4), '}')
+		}
+		o.json[values] = '['
+		o.json = append(o.json, ']')
+		o.end("values", values)
+		d.json = o.appendTo(append(d.json, ','))
+		d.full = d.full || o.full
 	}
-	if len(list) > 0 {
-		d.objects("firstseen.summary", list...)
-	}
+	d.json[from] = '['
+	d.json = append(d.json, ']')
+	d.end("firstseen.summary", from)
 }
 
 // duration writes milliseconds as a rule file does: 7d, 12h, 15m, 90s.

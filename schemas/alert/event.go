@@ -8,40 +8,71 @@ import (
 	"firstseen/schemas"
 )
 
-// event reads the evidence of the event that an alert shows.
-type event struct{ schemas.Evidence }
-
-func (a *Alert) event() event {
-	if a.Match == nil {
-		return event{}
-	}
-	return event{schemas.Evidence(a.Match.Evidence)}
+// event is the evidence of the event that an alert shows, taken apart.
+type event struct {
+	values []fieldValue     // in the order of the evidence
+	at     [maxPlaces]int32 // by place of a field the first value, as its number in values from 1; 0: none
 }
 
-func (e event) get(name string) string { return string(e.Get(name)) }
+type fieldValue struct {
+	place int // of the field
+	text  string
+}
+
+func (a *Alert) event() *event {
+	e := new(event)
+	e.read(a.evidence())
+	return e
+}
+
+func (a *Alert) evidence() schemas.Evidence {
+	if a.Match == nil {
+		return nil
+	}
+	return a.Match.Evidence
+}
+
+// read makes it the event of that evidence.
+func (e *event) read(evidence schemas.Evidence) {
+	e.values, e.at = e.values[:0], [maxPlaces]int32{}
+	for f, text := range evidence.Texts() {
+		i := fieldPlaces[f]
+		e.values = append(e.values, fieldValue{i, text})
+		if e.at[i] == 0 {
+			e.at[i] = int32(len(e.values))
+		}
+	}
+}
+
+// get returns the first value of a field, empty if there is none.
+func (e *event) get(name string) string {
+	if i, ok := placeOf(name); ok && e.at[i] > 0 {
+		return e.values[e.at[i]-1].text
+	}
+	return ""
+}
 
 // first returns the first of the fields that the event has.
-func (e event) first(names ...string) string {
+func (e *event) first(names ...string) string {
 	for _, name := range names {
-		if v := e.Get(name); len(v) > 0 {
-			return string(v)
+		if v := e.get(name); v != "" {
+			return v
 		}
 	}
 	return ""
 }
 
-func (e event) address() string {
+func (e *event) address() string {
 	return e.first("source.address", "client.address", "aws.s3access.remote_ip")
 }
 
-// ips returns every address of the event, canonical, each once: the source, the client, and those of a list such as
-// "81.2.69.142, 192.168.10.10".
-func (e event) ips() []string {
-	var ips []string
+// ips returns every address of the event, each once: the source, the client, and those of a list such as
+// "81.2.69.142, 192.168.10.10". At most 16, in memory that may be given.
+func (e *event) ips(ips []netip.Addr) []netip.Addr {
 	add := func(s string) {
 		if ip, err := netip.ParseAddr(strings.TrimSpace(s)); err == nil && len(ips) < 16 {
-			if s := ip.WithZone("").String(); !slices.Contains(ips, s) {
-				ips = append(ips, s)
+			if ip = ip.WithZone(""); !slices.Contains(ips, ip) {
+				ips = append(ips, ip)
 			}
 		}
 	}
@@ -57,15 +88,16 @@ func (e event) ips() []string {
 
 // object returns the bucket and the object key of an S3 call. AWS writes the ARNs, while the caller's key is part of
 // the request parameters, so these come last.
-func (e event) object() (bucket, key string) {
+func (e *event) object() (bucket, key string) {
 	if bucket = e.get("aws.s3access.bucket"); bucket != "" {
 		return bucket, e.get("aws.s3access.key")
 	}
-	for f, v := range e.All() {
-		if f.Name() != "aws.cloudtrail.resources.arn" {
+	arn, _ := placeOf("aws.cloudtrail.resources.arn")
+	for _, v := range e.values[max(e.at[arn]-1, 0):] {
+		if v.place != arn {
 			continue
 		}
-		if _, path, ok := strings.Cut(string(v), ":s3:::"); ok {
+		if _, path, ok := strings.Cut(v.text, ":s3:::"); ok {
 			b, k, _ := strings.Cut(path, "/")
 			bucket = b
 			if key == "" {
@@ -94,7 +126,7 @@ func parameter(text, name string) string {
 }
 
 // anonymous says whether the caller showed no credentials.
-func (e event) anonymous() bool {
+func (e *event) anonymous() bool {
 	if e.get("aws.s3access.bucket") != "" {
 		return e.get("aws.s3access.requester") == ""
 	}
@@ -104,7 +136,7 @@ func (e event) anonymous() bool {
 
 // region returns the region of the call. An access log names it only in the host header, as in
 // bucket.s3.eu-west-1.amazonaws.com or bucket.s3-eu-west-1.amazonaws.com.
-func (e event) region() string {
+func (e *event) region() string {
 	if r := e.get("cloud.region"); r != "" {
 		return r
 	}

@@ -50,7 +50,7 @@ func (a *Alert) HeadersAs(f Format) [][2]string {
 		{"ce_id", a.eventID()},
 		{"ce_type", "firstseen.alert." + a.Kind},
 		{"ce_source", "/firstseen/rules/" + url.PathEscape(r.ID)},
-		{"ce_time", string(appendTime(nil, a.Time))},
+		{"ce_time", string(appendTime(make([]byte, 0, 32), a.Time))},
 		{"firstseen-rule", r.ID},
 		{"firstseen-severity", strings.ToLower(r.Severity)},
 		{"firstseen-format", string(f)},

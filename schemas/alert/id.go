@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"crypto/sha1"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -16,12 +17,15 @@ var namespace = uuid.MustParse("6f1d1c1e-7b0a-5d2c-9a53-0f8f0a5e3b11")
 // window, or of the first finding of the cap's window. A gap has no rule and no event: its key is topic, partition and
 // first missing offset.
 func ID(kind, rule, key, eventID string) uuid.UUID {
-	var name []byte
-	for _, part := range []string{kind, rule, key, eventID} {
+	name := append(make([]byte, 0, 512), namespace[:]...)
+	for _, part := range [...]string{kind, rule, key, eventID} {
 		name = append(strconv.AppendInt(name, int64(len(part)), 10), ':')
 		name = append(name, part...)
 	}
-	return uuid.NewSHA1(namespace, name)
+	sum := sha1.Sum(name) // as uuid.NewSHA1 does, without a hash on the heap
+	id := uuid.UUID(sum[:16])
+	id[6], id[8] = id[6]&0x0F|0x50, id[8]&0x3F|0x80 // version 5, variant of RFC 9562
+	return id
 }
 
 // EventID returns what identifies the event of a match: its own id, else where it was read, which is
@@ -31,7 +35,7 @@ func EventID(m *wire.Match) string {
 		return m.EventID
 	}
 	o := &m.Origin
-	var id []byte
+	id := make([]byte, 0, 128)
 	if o.Topic != "" {
 		id = append(append(id, o.Topic...), '/')
 		id = append(strconv.AppendInt(id, int64(o.Partition), 10), '/')

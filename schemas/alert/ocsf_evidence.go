@@ -49,7 +49,7 @@ func observed(field, pattern string, observation *document) *document {
 }
 
 // addEvidences adds the event: who called what, from where, on which bucket, and the address to look for elsewhere.
-func (a *Alert) addEvidences(d *document, e event) {
+func (a *Alert) addEvidences(d *document, e *event) {
 	v := newDocument(MaxBytes / 4)
 	v.text("api.operation", or(e.first("event.action", "aws.s3access.operation"), "unknown"))
 	v.text("api.service.name", or(e.get("event.provider"), "s3.amazonaws.com"))

@@ -30,7 +30,7 @@ func (a *Alert) AppendPanther(dst []byte) []byte {
 
 // addContext adds Panther's alert context for AWS, filled from CloudTrail or from the access log. Panther's own leaves
 // placeholders for the latter. Source: aws_rule_context in panther-analysis, and the bucket.
-func (a *Alert) addContext(d *document, e event) {
+func (a *Alert) addContext(d *document, e *event) {
 	put := func(name, value string) { d.always(name, value, MaxText) }
 	bucket, _ := e.object()
 	put("bucket", bucket)

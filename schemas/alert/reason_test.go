@@ -42,8 +42,8 @@ func TestDeed(t *testing.T) {
 		{"REST.GET.ACL", "success", "AWS Internal called REST.GET.ACL on bucket b"},
 		{"", "success", "AWS Internal made a call on bucket b"},
 	} {
-		e := event{evidence(t, append([]string{"event.action", tt.action, "event.outcome", tt.outcome}, bucket...)...)}
-		if got := deed(e); got != tt.want {
+		e := eventOf(t, append([]string{"event.action", tt.action, "event.outcome", tt.outcome}, bucket...)...)
+		if got := string(appendDeed(nil, e)); got != tt.want {
 			t.Errorf("%s %s: %s, want %s", tt.action, tt.outcome, got, tt.want)
 		}
 	}
@@ -56,7 +56,7 @@ func TestDeed(t *testing.T) {
 		"192.0.2.1 called GetObject without credentials": {"event.action", "GetObject", "source.address", "192.0.2.1",
 			"cloud.account.id", "ANONYMOUS_PRINCIPAL"},
 	} {
-		if got := deed(event{evidence(t, pairs...)}); got != want {
+		if got := string(appendDeed(nil, eventOf(t, pairs...))); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
@@ -77,7 +77,7 @@ func TestNovelty(t *testing.T) {
 		{[]string{"source.address", "aws.s3access.bucket"}, NewTerms{nil, wire.NoTime, day, noon - day}, "this combination of source.address and aws.s3access.bucket was not seen in the 1 day before"},
 	} {
 		a := &Alert{Match: m, NewTerms: &tt.n, Time: noon + day}
-		if got := a.novelty(&Rule{Fields: tt.fields}); got != tt.want {
+		if got := string(a.appendNovelty(nil, &Rule{Fields: tt.fields})); got != tt.want {
 			t.Errorf("%s\nwant %s", got, tt.want)
 		}
 	}
@@ -98,7 +98,7 @@ func TestObject(t *testing.T) {
 		{[]string{"aws.s3access.bucket", "acme", "aws.s3access.key", "k", parameters, "{bucketName=other}"}, "acme", "k"},
 		{nil, "", ""},
 	} {
-		if bucket, key := (event{evidence(t, tt.pairs...)}).object(); bucket != tt.bucket || key != tt.key {
+		if bucket, key := eventOf(t, tt.pairs...).object(); bucket != tt.bucket || key != tt.key {
 			t.Errorf("%q: %q %q", tt.pairs, bucket, key)
 		}
 	}
@@ -110,7 +110,7 @@ func TestRegion(t *testing.T) {
 		"b.s3.dualstack.us-gov-west-1.amazonaws.com": "us-gov-west-1", "b.s3.amazonaws.com": "", "evil.example": "", "": "",
 		"b.s3": "", "S3.EU-WEST-1.amazonaws.com": "eu-west-1",
 	} {
-		if got := (event{evidence(t, "aws.s3access.host_header", host)}).region(); got != want {
+		if got := eventOf(t, "aws.s3access.host_header", host).region(); got != want {
 			t.Errorf("%s: %s, want %s", host, got, want)
 		}
 	}

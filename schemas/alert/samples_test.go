@@ -25,6 +25,10 @@ func evidence(t testing.TB, pairs ...string) []byte {
 	return out
 }
 
+func eventOf(t testing.TB, pairs ...string) *event {
+	return (&Alert{Match: &wire.Match{Evidence: evidence(t, pairs...)}}).event()
+}
+
 const (
 	minute = int64(60_000)
 	day    = 24 * 60 * minute

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -40,6 +41,11 @@ type Codec[T any] struct {
 	header   [10]byte
 	readers  map[uint64]reader // by fingerprint
 	encoders sync.Pool         // *avro.Writer
+
+	// What writes and reads the current version without hamba: both or neither.
+	write   func(*T, []byte) []byte
+	read    func(*T, []byte, *Memory) bool
+	buffers sync.Pool // *[]byte
 }
 
 // A reader decodes what one version of a schema has written.
@@ -58,6 +64,7 @@ func NewCodec[T any](versions ...string) (*Codec[T], error) {
 	}
 	c.name = c.schema.(avro.NamedSchema).Name()
 	c.encoders.New = func() any { return avro.NewWriter(nil, 512, avro.WithWriterConfig(api)) }
+	c.buffers.New = func() any { return new([]byte) }
 	for _, version := range versions {
 		writer, err := parse(version)
 		if err != nil {
@@ -84,13 +91,39 @@ func NewCodec[T any](versions ...string) (*Codec[T], error) {
 func (c *Codec[T]) Schema() string { return c.json }
 
 // Append appends the single-object encoding of v: C3 01, the CRC-64-AVRO fingerprint of the schema's canonical form,
-// and the body (Avro 1.12 specification, "Single-object encoding").
+// and the body (Avro 1.12 specification, "Single-object encoding"). A dst without memory gets as much as the record
+// takes.
 func (c *Codec[T]) Append(dst []byte, v *T) ([]byte, error) {
-	return c.AppendBody(append(dst, c.header[:]...), v)
+	if cap(dst) > 0 || c.write == nil {
+		return c.AppendBody(append(dst, c.header[:]...), v)
+	}
+	buf := c.buffers.Get().(*[]byte)
+	defer c.buffers.Put(buf)
+	out, err := c.AppendBody(append((*buf)[:0], c.header[:]...), v)
+	if err != nil {
+		return dst, err
+	}
+	*buf = out
+	return bytes.Clone(out), nil
 }
 
 // AppendBody appends v without any frame. On an error dst is returned as it was.
 func (c *Codec[T]) AppendBody(dst []byte, v *T) ([]byte, error) {
+	if c.write != nil {
+		out := c.write(v, dst)
+		if n := len(out) - len(dst); n > MaxRecord {
+			return dst, c.tooLarge(n)
+		}
+		return out, nil
+	}
+	return c.appendByReflection(dst, v)
+}
+
+func (c *Codec[T]) tooLarge(n int) error {
+	return fmt.Errorf("encode %s: %d bytes are over the bound of %d", c.name, n, MaxRecord)
+}
+
+func (c *Codec[T]) appendByReflection(dst []byte, v *T) ([]byte, error) {
 	w := c.encoders.Get().(*avro.Writer)
 	defer c.encoders.Put(w)
 	w.Reset(nil)
@@ -100,16 +133,24 @@ func (c *Codec[T]) AppendBody(dst []byte, v *T) ([]byte, error) {
 		return dst, fmt.Errorf("encode %s: %w", c.name, w.Error)
 	}
 	if w.Buffered() > MaxRecord {
-		return dst, fmt.Errorf("encode %s: %d bytes are over the bound of %d", c.name, w.Buffered(), MaxRecord)
+		return dst, c.tooLarge(w.Buffered())
 	}
 	return append(dst, w.Buffer()...), nil
 }
 
 // Decode reads what Append wrote into v, of which nothing stays and nothing is reused: decoded strings and slices may
-// be kept, and an empty slice may come back as nil or not. Errors wrap ErrUnknownVersion or ErrCorrupt.
-func (c *Codec[T]) Decode(src []byte, v *T) error {
+// be kept, and an empty slice may come back as nil or not. Errors wrap ErrUnknownVersion or ErrCorrupt; v is of no use
+// then.
+func (c *Codec[T]) Decode(src []byte, v *T) error { return c.view(src, v, nil) }
+
+// view is Decode, but what it reads of the current version is a view of src with its arrays in m, if there is an m.
+func (c *Codec[T]) view(src []byte, v *T, m *Memory) error {
 	if len(src) < len(c.header) || [2]byte(src) != [2]byte(c.header[:]) {
 		return fmt.Errorf("decode %s: no single-object header: %w", c.name, ErrCorrupt)
+	}
+	body := src[len(c.header):]
+	if c.read != nil && [10]byte(src) == c.header {
+		return c.readCurrent(body, v, m)
 	}
 	fp := fingerprint(src)
 	r, ok := c.readers[fp]
@@ -119,15 +160,26 @@ func (c *Codec[T]) Decode(src []byte, v *T) error {
 	case !ok:
 		return fmt.Errorf("decode %s: schema fingerprint %016x: %w", c.name, fp, ErrUnknownVersion)
 	}
-	return c.decode(src[len(c.header):], v, r)
+	return c.readByReflection(body, v, r)
 }
 
 // DecodeBody reads what AppendBody of this version wrote.
 func (c *Codec[T]) DecodeBody(src []byte, v *T) error {
-	return c.decode(src, v, c.readers[fingerprint(c.header[:])])
+	if c.read != nil {
+		return c.readCurrent(src, v, nil)
+	}
+	return c.readByReflection(src, v, c.readers[fingerprint(c.header[:])])
 }
 
-func (c *Codec[T]) decode(src []byte, v *T, r reader) error {
+func (c *Codec[T]) readCurrent(src []byte, v *T, m *Memory) error {
+	if len(src) <= MaxRecord && c.read(v, src, m) {
+		return nil
+	}
+	*v = *new(T)
+	return fmt.Errorf("decode %s: %w", c.name, ErrCorrupt)
+}
+
+func (c *Codec[T]) readByReflection(src []byte, v *T, r reader) error {
 	if rest, ok := r.shape.skip(src); !ok || len(rest) > 0 || len(src) > MaxRecord {
 		return fmt.Errorf("decode %s: %w", c.name, ErrCorrupt)
 	}

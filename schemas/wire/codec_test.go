@@ -1,9 +1,12 @@
+//go:build !chaosnext
+
 package wire
 
 import (
 	"bytes"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	twmb "github.com/twmb/avro"
@@ -21,6 +24,10 @@ type kind struct {
 	laws func(*rapid.T)
 	// peer decodes with the other Avro library, requires that nothing is left, and encodes again.
 	peer func([]byte) ([]byte, error)
+	// same reads a body by hand and by reflection and requires that both refuse it, or give and write the same.
+	same func(rapid.TB, []byte) (ok bool)
+	// random is the body of a random record.
+	random func(*rapid.T) []byte
 }
 
 var kinds = []kind{
@@ -38,6 +45,15 @@ func newKind[T any](name string, c *Codec[T], sample *T) kind {
 			return nil, err
 		}
 		return c.Append(nil, &v)
+	}
+	k.same = func(t rapid.TB, body []byte) bool { return sameByReflection(t, c, body) }
+	k.random = func(t *rapid.T) []byte {
+		v := rapid.Make[T]().Draw(t, "v")
+		body, err := c.appendByReflection(nil, &v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return body
 	}
 	k.peer = func(src []byte) ([]byte, error) {
 		var v T
@@ -116,6 +132,17 @@ func TestAppendKeepsDstOnError(t *testing.T) {
 	dst, err := findings.AppendBody([]byte("kept"), &huge)
 	if err == nil || string(dst) != "kept" {
 		t.Errorf("%d bytes, %v", len(dst), err)
+	}
+}
+
+// TestAppendToNothing: a record that is kept takes no more memory than it needs.
+func TestAppendToNothing(t *testing.T) {
+	for n := range 40 {
+		v := Candidate{Group: string(make([]byte, 100*n)), Counters: slices.Repeat(sampleCounters, n)}
+		out, err := AppendCandidate(nil, &v)
+		if err != nil || n > 1 && cap(out) > len(out)*5/4 {
+			t.Errorf("%d bytes in %d, %v", len(out), cap(out), err)
+		}
 	}
 }
 

@@ -1,3 +1,5 @@
+//go:build !chaosnext
+
 package wire
 
 import (
@@ -114,6 +116,16 @@ func TestNewVersion(t *testing.T) {
 	}
 }
 
+// golden returns the bytes of a released version.
+func golden(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.TrimSpace(string(read(t, "testdata/"+name+".hex"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 func header0(t *testing.T, schema []byte) []byte { h := headerOf(t, schema); return h[:] }
 
 func headerOf(t *testing.T, json []byte) [10]byte {
@@ -152,19 +164,12 @@ func writeMissing(t *testing.T, file string, b []byte) {
 
 // TestBeforeHolding: what version 1 wrote, which knew no holding back, is held back nowhere.
 func TestBeforeHolding(t *testing.T) {
-	golden := func(name string) []byte {
-		b, err := hex.DecodeString(strings.TrimSpace(string(read(t, "testdata/v1/"+name+".hex"))))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
 	var c Candidate
-	if err := DecodeCandidate(golden("candidate"), &c); err != nil || c.HoldUntil != NoTime || c.Rule != sampleCandidate.Rule {
+	if err := DecodeCandidate(golden(t, "v1/candidate"), &c); err != nil || c.HoldUntil != NoTime || c.Rule != sampleCandidate.Rule {
 		t.Errorf("candidate: hold until %d, rule %q, %v", c.HoldUntil, c.Rule, err)
 	}
 	f := Finding{Held: true}
-	if err := DecodeFinding(golden("finding"), &f); err != nil || f.Held || f.Rule != sampleFinding.Rule {
+	if err := DecodeFinding(golden(t, "v1/finding"), &f); err != nil || f.Held || f.Rule != sampleFinding.Rule {
 		t.Errorf("finding: held %v, rule %q, %v", f.Held, f.Rule, err)
 	}
 }

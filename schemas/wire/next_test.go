@@ -2,10 +2,13 @@
 
 package wire
 
-import "testing"
+import (
+	"bytes"
+	"testing"
+)
 
 // TestNextRelease: this release says that it needs an upgrade for what the next one writes; the next one reads what
-// either has written.
+// either has written. (The other tests are about this release's records, and in its build.)
 func TestNextRelease(t *testing.T) {
 	versions, err := load(avsc, "term")
 	if err != nil {
@@ -26,6 +29,9 @@ func TestNextRelease(t *testing.T) {
 	newer, err := AppendTerm(nil, &sampleTerm)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !bytes.HasSuffix(newer, []byte("\x08next")) {
+		t.Errorf("%x lacks the field that is new", newer)
 	}
 	if _, known := this.readers[fingerprint(newer)]; known { // else it answers ErrUnknownVersion
 		t.Error("this release knows what the next one writes")

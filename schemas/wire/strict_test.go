@@ -1,3 +1,5 @@
+//go:build !chaosnext
+
 package wire
 
 import (

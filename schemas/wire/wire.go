@@ -19,16 +19,17 @@ var (
 	// swept has the fingerprints of the state values, whose first field is sweep_at in every version.
 	swept = map[uint64]bool{}
 
-	candidates = register[Candidate]("candidate")
-	findings   = register[Finding]("finding")
-	terms      = register[Term]("term")
-	windows    = register[Window]("window")
-	caps       = register[Cap]("cap")
-	offsets    = register[Offset]("offset")
+	candidates = register("candidate", (*Candidate).appendTo, (*Candidate).read)
+	findings   = register("finding", (*Finding).appendTo, (*Finding).read)
+	terms      = register("term", (*Term).appendTo, (*Term).read)
+	windows    = register("window", (*Window).appendTo, (*Window).read)
+	caps       = register("cap", (*Cap).appendTo, (*Cap).read)
+	offsets    = register("offset", (*Offset).appendTo, (*Offset).read)
 )
 
-// register makes a record's codec. It panics on a broken schema: the schemas are part of the build.
-func register[T any](name string) *Codec[T] {
+// register makes a record's codec, with what writes and reads the last version in the tree. It panics on a broken
+// schema: the schemas are part of the build.
+func register[T any](name string, write func(*T, []byte) []byte, read func(*T, []byte, *Memory) bool) *Codec[T] {
 	versions, err := load(avsc, name)
 	if err != nil {
 		panic(err)
@@ -36,6 +37,9 @@ func register[T any](name string) *Codec[T] {
 	c, err := NewCodec[T](later(name, versions)...)
 	if err != nil {
 		panic(fmt.Errorf("%s.avsc: %w", name, err))
+	}
+	if c.json == versions[len(versions)-1] {
+		c.write, c.read = write, read
 	}
 	for fp := range c.readers {
 		known[fp] = c.name
@@ -88,11 +92,19 @@ func AppendCandidate(dst []byte, v *Candidate) ([]byte, error) { return candidat
 // DecodeCandidate replaces v by the candidate in src. See [Codec.Decode], also for the errors.
 func DecodeCandidate(src []byte, v *Candidate) error { return candidates.Decode(src, v) }
 
+// ViewCandidate is DecodeCandidate without a copy: strings and byte slices of v are views of src, its arrays lie in m.
+// All of v is valid until src changes or m is used again, so whatever stays longer must be copied, and its bytes must
+// not be changed. Appending to a slice of v copies it. A record of an older version is decoded as by DecodeCandidate.
+func ViewCandidate(src []byte, v *Candidate, m *Memory) error { return candidates.view(src, v, m) }
+
 // AppendFinding appends the single-object encoding of a finding.
 func AppendFinding(dst []byte, v *Finding) ([]byte, error) { return findings.Append(dst, v) }
 
 // DecodeFinding replaces v by the finding in src.
 func DecodeFinding(src []byte, v *Finding) error { return findings.Decode(src, v) }
+
+// ViewFinding is DecodeFinding without a copy, with the rules of [ViewCandidate].
+func ViewFinding(src []byte, v *Finding, m *Memory) error { return findings.view(src, v, m) }
 
 // AppendTerm appends the single-object encoding of a term's state.
 func AppendTerm(dst []byte, v *Term) ([]byte, error) { return terms.Append(dst, v) }
@@ -105,6 +117,9 @@ func AppendWindow(dst []byte, v *Window) ([]byte, error) { return windows.Append
 
 // DecodeWindow replaces v by the window in src.
 func DecodeWindow(src []byte, v *Window) error { return windows.Decode(src, v) }
+
+// ViewWindow is DecodeWindow without a copy, with the rules of [ViewCandidate].
+func ViewWindow(src []byte, v *Window, m *Memory) error { return windows.view(src, v, m) }
 
 // AppendCap appends the single-object encoding of a cap window.
 func AppendCap(dst []byte, v *Cap) ([]byte, error) { return caps.Append(dst, v) }

@@ -1,9 +1,10 @@
-// Package times reads the times that records and log lines are written with.
+// Package times reads the times that records and log lines are written with, and writes times as documents have them.
 package times
 
 import (
 	"bytes"
 	"strconv"
+	"time"
 )
 
 // epochMillis is where Unix times are taken for milliseconds: as seconds it is the year 5138.
@@ -134,4 +135,12 @@ func parseEpoch(b []byte) (int64, bool) {
 		return int64(f), true
 	}
 	return int64(f*1000 + 0.5), true
+}
+
+// Append appends a time in Unix milliseconds as RFC 3339 in UTC with milliseconds: 2006-01-02T15:04:05.000Z.
+func Append(dst []byte, millis int64) []byte {
+	t := time.UnixMilli(millis).UTC()
+	dst = t.AppendFormat(dst, time.RFC3339) // for which package time has a path of its own
+	ms := t.Nanosecond() / 1_000_000
+	return append(dst[:len(dst)-1], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
 }

@@ -64,6 +64,17 @@ func TestParseAgainstTime(t *testing.T) {
 	})
 }
 
+// TestAppend: times are written as package time does, also those of years that RFC 3339 does not know.
+func TestAppend(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		ms := rapid.OneOf(rapid.Int64Range(-70000000000000, 260000000000000), rapid.Int64()).Draw(r, "ms")
+		want := time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+		if got := string(Append([]byte("at "), ms)); got != "at "+want {
+			r.Fatalf("%d is %s, want %s", ms, got, want)
+		}
+	})
+}
+
 // FuzzParse: a time is never more than wrong.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"2024-02-06T00:00:38Z", "[06/Feb/2024:00:00:38 +0000]", "1707177638.5", "-"} {

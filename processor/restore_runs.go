@@ -1,0 +1,140 @@
+package processor
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/state"
+)
+
+// restoreBytes is how much of the changelogs is held in memory to be applied in one piece: about 700,000 terms. Beside it
+// there is as much again at most, which is being applied.
+const restoreBytes = 64 << 20
+
+// loads gathers what is read of each partition into runs and applies these, one at a time, while more is read. A process
+// that is killed loses what it holds; what ends a restore in any other way waits for it.
+type loads struct {
+	limit   int
+	filling []*stretch
+	running *stretch
+	ended   chan error   // of the one that runs
+	spare   *stretch     // whose memory is used again
+	failed  []*restoring // not yet asked for
+}
+
+// stretch is the run of a partition that is read or applied.
+type stretch struct {
+	of   *restoring
+	run  state.Run
+	last state.Barrier // its last record; without a timestamp, unless it is the barrier
+}
+
+// patience is how long to wait for records: less while there is something to do without them.
+func (l *loads) patience() time.Duration {
+	if len(l.filling) > 0 {
+		return 250 * time.Millisecond
+	}
+	return time.Second
+}
+
+// add takes in records, up to the barrier if it is among them.
+func (l *loads) add(r *restoring, records []*kgo.Record) (reached bool, err error) {
+	f := l.of(r)
+	for _, rec := range records {
+		if err := f.run.Add(state.Record{Offset: rec.Offset, Key: rec.Key, Value: rec.Value}); err != nil {
+			l.drop(r)
+			return false, fmt.Errorf("changelog of %s: %w", r.tp, err)
+		}
+		f.last, r.next = state.Barrier{Offset: rec.Offset, Epoch: rec.LeaderEpoch}, rec.Offset+1
+		if reached = string(rec.Key) == state.BarrierKey && rec.Offset >= r.barrier; reached {
+			f.last.Timestamp = rec.Timestamp.UnixMilli()
+			l.start(f)
+			break
+		}
+	}
+	for l.bytes() > l.limit {
+		l.start(slices.MaxFunc(l.filling, func(a, b *stretch) int { return a.run.Bytes() - b.run.Bytes() }))
+	}
+	return reached, nil
+}
+
+// of returns the run of a partition that is being filled.
+func (l *loads) of(r *restoring) *stretch {
+	if at := slices.IndexFunc(l.filling, func(f *stretch) bool { return f.of == r }); at >= 0 {
+		return l.filling[at]
+	}
+	var from state.Position
+	if l.running != nil && l.running.of == r {
+		from = l.running.run.To() // r.pos is being moved there
+	} else {
+		from = r.pos
+	}
+	from.ChangelogNext = r.next
+	f := l.spare
+	if l.spare = nil; f == nil {
+		f = &stretch{}
+	}
+	f.of = r
+	f.run.Begin(from)
+	l.filling = append(l.filling, f)
+	return f
+}
+
+func (l *loads) bytes() (total int) {
+	for _, f := range l.filling {
+		total += f.run.Bytes()
+	}
+	return total
+}
+
+// start applies a run when the one before it has been applied.
+func (l *loads) start(f *stretch) {
+	l.wait()
+	l.filling = slices.DeleteFunc(l.filling, func(g *stretch) bool { return g == f })
+	if f.of.failed != nil || f.of.again {
+		return // the one before it was refused
+	}
+	l.running, l.ended = f, make(chan error, 1)
+	go func() { l.ended <- f.of.apply(&f.run, f.last) }()
+}
+
+// wait waits until no run is being applied.
+func (l *loads) wait() {
+	if l.running == nil {
+		return
+	}
+	f, err := l.running, <-l.ended
+	if err != nil {
+		f.of.failed = err
+	}
+	if err != nil || f.of.again {
+		l.failed = append(l.failed, f.of)
+	}
+	l.spare, l.running = f, nil
+}
+
+// all applies all that was read.
+func (l *loads) all() {
+	for len(l.filling) > 0 {
+		l.start(l.filling[0])
+	}
+	l.wait()
+}
+
+// drop forgets what was read of a partition and is not being applied yet, and waits for the rest.
+func (l *loads) drop(r *restoring) {
+	l.wait()
+	l.filling = slices.DeleteFunc(l.filling, func(f *stretch) bool { return f.of == r })
+}
+
+// refused returns the partitions whose runs could not be applied, once.
+func (l *loads) refused() (failed []*restoring) {
+	failed, l.failed = l.failed, nil
+	for _, r := range failed {
+		l.drop(r)
+	}
+	return failed
+}
