@@ -124,7 +124,7 @@ func (k *checker) numbers() {
 	size := func(key string, n, low, high Size) {
 		k.must(low <= n && n <= high, key, "must be %v to %v, is %v", low, high, n)
 	}
-	size("state.memtable", k.State.MemTable, 32<<20, 1<<30)
+	size("state.memtable", k.State.MemTable, 16<<20, 1<<30)
 	size("state.cache", k.State.Cache, 1<<20, 1<<40)
 	size("state.min_free", k.State.MinFree, 0, 1<<40)
 	size("commit.bytes", k.Commit.Bytes, 1<<20, 1<<30)

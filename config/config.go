@@ -142,7 +142,7 @@ func Default() *Config {
 		Rules:     Rules{Builtin: true},
 		Stages:    []string{"ingest", "detect", "group"},
 		Lanes:     Lanes{Ingest: min(runtime.GOMAXPROCS(0), 4), Detect: 1, Group: 1},
-		State:     State{Dir: "firstseen-state", Cache: 64 << 20, MemTable: 32 << 20, MinFree: 512 << 20},
+		State:     State{Dir: "firstseen-state", Cache: 64 << 20, MemTable: 16 << 20, MinFree: 512 << 20},
 		Learning:  "history",
 		Commit:    Commit{Messages: 25_000, Records: 100_000, Bytes: 64 << 20, Every: ms(100), Transaction: sec(40), Session: sec(45), Rebalance: sec(60)},
 		HTTP:      HTTP{Listen: "127.0.0.1:9480"},

@@ -151,7 +151,7 @@ func TestProblemsHaveAPlaceAndASuggestion(t *testing.T) {
 		{"replication_factor: 0\n", "must be -1 (the broker's default) or 1 to 100, is 0"},
 		{"commit: {transaction_timeout: 50s}\n", "is 50s and must be below commit.session_timeout, 45s"},
 		{"commit: {every: 1m}\n", "commit.every: must be 5ms to 10s, is 1m"},
-		{"state: {memtable: 1MiB}\n", "state.memtable: must be 32MiB to 1GiB, is 1MiB"},
+		{"state: {memtable: 1MiB}\n", "state.memtable: must be 16MiB to 1GiB, is 1MiB"},
 		{"stop: leave it\n", `stop: "leave it" is not one of keep, leave`},
 		{"tls: {ca_file: x}\n", "tls.ca_file: is set but tls.enabled is not true"},
 		{"tls: {enabled: true, cert_file: x}\n", "tls.cert_file: and tls.key_file belong together"},

@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"firstseen/processor/memory"
 	"firstseen/processor/stage"
 	"firstseen/schemas"
 )
@@ -199,7 +198,7 @@ func (l *lane) options(made <-chan struct{}) []kgo.Opt {
 		kgo.ProducerLinger(0),
 		kgo.WithLogger(clientLog{l.log}),
 	)
-	opts = append(opts, memory.Options(64<<20)...)
+	opts = append(opts, l.w.memory.Options()...)
 	if l.w.cfg.hooks.goOnAfterUnknown {
 		opts = append(opts, kgo.RequestRetries(0)) // otherwise the client asks again what came of it
 	}

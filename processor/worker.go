@@ -15,10 +15,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/processor/memory"
 	"firstseen/processor/stage"
 	"firstseen/rules"
 	"firstseen/state"
 )
+
+// maxBatch is how large, decompressed, a fetched batch may be, in bytes.
+const maxBatch = 64 << 20
 
 // Worker runs the lanes of one process.
 type Worker struct {
@@ -30,6 +34,7 @@ type Worker struct {
 	partitions map[string]int32  // of the topics that are written to
 	tombstones time.Duration     // delete.retention.ms of the changelogs
 	deadLimit  atomic.Int64      // bytes of a dead letter
+	memory     *memory.Batches   // that the lanes fetch into
 	metrics    *metrics
 	health     *health
 	disk       *disk
@@ -118,7 +123,7 @@ func New(cfg Config) (*Worker, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	w := &Worker{cfg: cfg, health: newHealth(), ready: make(chan struct{})}
+	w := &Worker{cfg: cfg, health: newHealth(), memory: memory.NewBatches(maxBatch), ready: make(chan struct{})}
 	w.brokers = kafkaBrokers{&w.cfg}
 	w.metrics = newMetrics(cfg.Metrics, w.health)
 	if w.disk = newDisk(&cfg); w.needsStore() {

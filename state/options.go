@@ -12,7 +12,7 @@ import (
 
 // Options are the settings of a store. The zero value is the worker's.
 type Options struct {
-	// MemTableBytes is the size of one memtable; up to three exist at a time. 32 MiB by default.
+	// MemTableBytes is the size of one memtable; up to three exist at a time. 16 MiB by default.
 	MemTableBytes int
 	// CacheBytes is the memory for blocks, memtables not counted. 64 MiB by default, which holds the filters of 10
 	// million terms five times over.
@@ -31,7 +31,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.MemTableBytes <= 0 {
-		o.MemTableBytes = 32 << 20
+		o.MemTableBytes = 16 << 20
 	}
 	if o.CacheBytes <= 0 {
 		o.CacheBytes = 64 << 20

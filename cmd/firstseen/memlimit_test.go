@@ -48,3 +48,16 @@ func TestLimitMemory(t *testing.T) {
 		})
 	}
 }
+
+// It is collected twice as often as by default, unless GOGC says otherwise.
+func TestCollectOften(t *testing.T) {
+	for gogc, want := range map[string]int{"": 50, "200": 200} {
+		t.Setenv("GOGC", gogc)
+		was, limit := debug.SetGCPercent(200), debug.SetMemoryLimit(-1)
+		limitMemory(memlimit.Limit(512<<20), slog.New(slog.DiscardHandler))
+		debug.SetMemoryLimit(limit)
+		if got := debug.SetGCPercent(was); got != want {
+			t.Errorf("GOGC=%q: %d %%, want %d", gogc, got, want)
+		}
+	}
+}

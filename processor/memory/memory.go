@@ -13,18 +13,17 @@ import (
 
 const (
 	least    = 4 << 10  // bytes of the smallest slice that is lent: batches may be small, and many
-	kept     = 16 << 20 // bytes of all slices of decompressed data that wait to be lent again, at most
-	keptRecs = 4 << 20  // bytes of all slices of records that do
+	kept     = 40 << 20 // bytes of all slices of decompressed data that wait to be lent again, at most
+	keptRecs = 8 << 20  // bytes of all slices of records that do
 )
 
-// Options make a client use the memory of a new [Batches] for what it fetches. Its records are valid until they are
-// recycled, which the client wants for each. A batch that would be larger than max bytes is an error of its partition.
-func Options(max int) []kgo.Opt {
-	b := NewBatches(max)
-	return []kgo.Opt{kgo.MaxDecompressBatchBytes(max), kgo.WithPools(b), kgo.WithDecompressor(b)}
+// Options make a client use the memory for what it fetches. Its records are valid until they are recycled, which it
+// wants for each. A batch that would be too large, decompressed, is an error of its partition.
+func (b *Batches) Options() []kgo.Opt {
+	return []kgo.Opt{kgo.MaxDecompressBatchBytes(b.max), kgo.WithPools(b), kgo.WithDecompressor(b)}
 }
 
-// Batches is the memory of one client. It is safe for concurrent use.
+// Batches is the memory of one or more clients. It is safe for concurrent use.
 type Batches struct {
 	max     int
 	codecs  codecs

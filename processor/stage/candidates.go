@@ -2,7 +2,6 @@ package stage
 
 import (
 	"fmt"
-	"slices"
 
 	"firstseen/rules"
 	"firstseen/schemas"
@@ -19,6 +18,7 @@ type combined struct {
 	last       map[string]int
 	seq        int
 	key        []byte // state id and terms
+	scratch    []byte
 	shown      []byte // the evidence of the event in hand
 }
 
@@ -58,10 +58,8 @@ func (c *combined) open() *candidate {
 // evidence returns the event's evidence, bounded, in memory of the transaction. All that comes of the event shares it.
 func (c *combined) evidence(e *schemas.Event) []byte {
 	if c.shown == nil {
-		a := &c.findings.arena
-		from := len(a.bytes)
-		a.bytes = boundEvidence(e.AppendEvidence(a.bytes), from)
-		c.shown = slices.Clip(a.bytes[from:])
+		c.scratch = boundEvidence(e.AppendEvidence(c.scratch[:0]), 0)
+		c.shown = c.findings.arena.take(c.scratch)
 	}
 	return c.shown
 }

@@ -135,7 +135,7 @@ func (f *findings) recount(fd *finding) {
 // output encodes record i.
 func (f *findings) output(i int) (Output, error) {
 	fd := &f.list[i]
-	value, err := wire.AppendFinding(make([]byte, 0, max(fd.size, 256)), &fd.Finding)
+	value, err := wire.AppendFinding(nil, &fd.Finding)
 	if err != nil {
 		return Output{}, fmt.Errorf("finding of rule %s: %w", fd.Rule, err)
 	}
