@@ -48,7 +48,8 @@ type part struct {
 	view    *stage.Overlay
 	group   *stage.Group
 	counted stage.GroupCounts // what the metrics have of group
-	cursor  []byte            // of the sweep
+	cursor  []byte            // of the sweep; empty: it has come to the end
+	sweepAt int64             // sweep clock at which it begins anew
 	logNext int64             // behind the last changelog record produced in this transaction
 
 	// of ingest
@@ -59,8 +60,10 @@ type part struct {
 	lesson    *lesson // nil: everything is live
 }
 
-// sweepKeys is how many keys a commit looks at for expiry.
-const sweepKeys = 300
+const (
+	sweepKeys  = 300  // that a commit looks at for expiry
+	sweepEvery = 1000 // milliseconds of the sweep clock from one begin of the state to the next: a few keys that every commit writes are not looked at by each
+)
 
 // produce sends the outputs of the transaction, and for every partition with state one changelog record per distinct
 // key and at last the input offset that they are current to.
@@ -77,14 +80,9 @@ func (l *lane) produce() error {
 		if p.rng == nil {
 			continue
 		}
-		due, cursor, err := p.rng.Sweep(p.cursor, sweepKeys, p.off.SweepClock)
-		if err != nil {
-			return fmt.Errorf("sweep %s: %w", p.tp, err)
+		if err := p.sweep(); err != nil {
+			return err
 		}
-		if _, err := stage.Sweep(p.view, p.off.SweepClock, due); err != nil {
-			return fmt.Errorf("%w: %w", errSession, err)
-		}
-		p.cursor = cursor
 		for key, value := range p.view.Writes() {
 			l.send(&kgo.Record{Topic: topic, Partition: p.tp.partition, Key: key, Value: value}, nil)
 		}
@@ -95,6 +93,26 @@ func (l *lane) produce() error {
 		}
 		l.send(&kgo.Record{Topic: topic, Partition: p.tp.partition, Key: []byte(state.OffsetKey), Value: value},
 			func(r *kgo.Record) { p.logNext = r.Offset + 1 })
+	}
+	return nil
+}
+
+// sweep deletes what has expired among the next keys of the state.
+func (p *part) sweep() error {
+	clock := p.off.SweepClock
+	if len(p.cursor) == 0 {
+		if clock < p.sweepAt {
+			return nil
+		}
+		p.sweepAt = clock + sweepEvery
+	}
+	due, cursor, err := p.rng.Sweep(p.cursor, sweepKeys, clock)
+	if err != nil {
+		return fmt.Errorf("sweep %s: %w", p.tp, err)
+	}
+	p.cursor = cursor
+	if _, err := stage.Sweep(p.view, clock, due); err != nil {
+		return fmt.Errorf("%w: %w", errSession, err)
 	}
 	return nil
 }

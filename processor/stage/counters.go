@@ -107,6 +107,9 @@ func (c counters) mergeAll(other counters) counters {
 		c = append(c, n)
 	}
 	for i := range c[:before] {
+		if len(other) < maxValues {
+			break // each value of it is counted
+		}
 		if other.find(&c[i]) < 0 {
 			low := other.low(c[i].Attribute)
 			c[i].Count += low
