@@ -66,10 +66,10 @@ type Timing struct {
 
 // Commit bounds one transaction. The zero value of a field means its default.
 type Commit struct {
-	Messages int           // 25,000
+	Messages int           // 50,000
 	Records  int           // 100,000 decoded records
 	Bytes    int64         // 64 MiB decoded
-	Every    time.Duration // 100 ms
+	Every    time.Duration // 250 ms; what has caught up does not wait for it
 }
 
 // Config says what a worker does. App, Instance, Sources, Rules and StateDir are required.
@@ -171,7 +171,7 @@ func (c *Config) setDefaults() error {
 			return fmt.Errorf("state.dir is not set: stage %s keeps its state there", s)
 		}
 	}
-	lanes := map[Stage]int{StageIngest: min(runtime.GOMAXPROCS(0), 4), StageDetect: 1, StageGroup: 1}
+	lanes := map[Stage]int{StageIngest: min(max(runtime.GOMAXPROCS(0)/2, 1), 4), StageDetect: 1, StageGroup: 1}
 	for s, n := range c.Lanes {
 		if n < 1 || n > 64 {
 			return fmt.Errorf("lanes.%s is %d, it must be 1 to 64", s, n)
@@ -185,10 +185,10 @@ func (c *Config) setDefaults() error {
 	or(&c.Partitions, 16)
 	or(&c.Replication, -1)
 	or(&c.Bounds, schemas.DefaultBounds)
-	or(&c.Commit.Messages, 25_000)
+	or(&c.Commit.Messages, 50_000)
 	or(&c.Commit.Records, 100_000)
 	or(&c.Commit.Bytes, 64<<20)
-	or(&c.Commit.Every, 100*time.Millisecond)
+	or(&c.Commit.Every, 250*time.Millisecond)
 	or(&c.Timing.Session, 45*time.Second)
 	or(&c.Timing.Rebalance, 60*time.Second)
 	or(&c.Timing.Heartbeat, 3*time.Second)

@@ -44,7 +44,7 @@ func (c *Config) Plan() []TopicPlan {
 	internal := map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "message.timestamp.type": "LogAppendTime",
 		"segment.bytes": strconv.Itoa(64 << 20)} // a segment is on the disk until all of it has been deleted
 	changelog := map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime", "segment.bytes": strconv.Itoa(64 << 20),
-		"min.cleanable.dirty.ratio": "0.2", "max.compaction.lag.ms": "3600000", "delete.retention.ms": days(7)}
+		"min.cleanable.dirty.ratio": "0.2", "max.compaction.lag.ms": "3600000", "delete.retention.ms": days(1)} // the markers of all transactions stay that long, too
 	// Every start reads all of it, and every takeover and every minute adds some, so it is kept short.
 	control := map[string]string{"cleanup.policy": "compact", "max.compaction.lag.ms": "3600000"}
 	result := map[string]string{"cleanup.policy": "delete", "retention.ms": days(7)}

@@ -31,7 +31,8 @@ var kafkaSettings = []string{
 var topicSettings = map[string]string{"segment.bytes": strconv.Itoa(1 << 20), "segment.ms": "30000"}
 
 // changelogSettings are those of its compacted topics.
-var changelogSettings = map[string]string{"max.compaction.lag.ms": "30000", "min.cleanable.dirty.ratio": "0.1"}
+var changelogSettings = map[string]string{"max.compaction.lag.ms": "30000", "min.cleanable.dirty.ratio": "0.1",
+	"delete.retention.ms": "180000"} // which the markers of transactions stay, too: with a day of it, they would grow for a day
 
 func startBroker(s settings) (*broker, error) {
 	if s.broker == "embedded" {
