@@ -224,7 +224,7 @@ func (w *Worker) check(ctx context.Context, adm *kadm.Client, d *Deployment) err
 	var problems []error
 	w.topicIDs, w.partitions = maps.Clone(d.Sources), map[string]int32{}
 	maps.Copy(w.topicIDs, d.TopicIDs)
-	w.tombstones = 24 * time.Hour // Kafka's default for delete.retention.ms
+	w.tombstones = 0
 	w.limitDeadLetters(maxDeadLetter)
 	for _, s := range states {
 		if s.Missing {
@@ -237,8 +237,14 @@ func (w *Worker) check(ctx context.Context, adm *kadm.Client, d *Deployment) err
 			w.cfg.Log.Warn(text)
 		}
 		w.partitions[s.Plan.Name] = s.Have
-		if ms, ok := s.number("delete.retention.ms"); ok && s.Plan.Name == w.cfg.topic(topicDetectLog) {
-			w.tombstones = time.Duration(ms) * time.Millisecond
+		if slices.Contains([]string{w.cfg.changelog(StageDetect), w.cfg.changelog(StageGroup)}, s.Plan.Name) {
+			keep := 24 * time.Hour // Kafka's default
+			if ms, ok := s.number("delete.retention.ms"); ok {
+				keep = time.Duration(ms) * time.Millisecond
+			}
+			if w.tombstones == 0 || keep < w.tombstones {
+				w.tombstones = keep
+			}
 		}
 		if bytes, ok := s.number("max.message.bytes"); ok && s.Plan.Name == w.cfg.topic(topicDLQ) {
 			w.limitDeadLetters(bytes)

@@ -61,7 +61,7 @@ type part struct {
 }
 
 const (
-	sweepKeys  = 300  // that a commit looks at for expiry
+	sweepKeys  = 750  // that a commit looks at for expiry
 	sweepEvery = 1000 // milliseconds of the sweep clock from one begin of the state to the next: a few keys that every commit writes are not looked at by each
 )
 

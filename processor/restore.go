@@ -51,7 +51,7 @@ func (l *lane) restore(ctx context.Context, adm admin, log kadm.TopicDetail, sta
 		}
 		for n, r := range todo {
 			if r.again {
-				r.done, r.again = false, false
+				r.done, r.again, r.failed = false, false, nil
 				continue
 			}
 			delete(todo, n)

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -15,8 +16,10 @@ import (
 const restoreBytes = 64 << 20
 
 // loads gathers what is read of each partition into runs and applies these, one at a time, while more is read. A process
-// that is killed loses what it holds; what ends a restore in any other way waits for it.
+// that is killed loses what it holds, one that is stopped what is not being applied; what ends a restore in any other way
+// waits for it.
 type loads struct {
+	todo    map[int32]*restoring
 	limit   int
 	filling []*stretch
 	running *stretch
@@ -106,14 +109,20 @@ func (l *loads) wait() {
 	if l.running == nil {
 		return
 	}
+	began := time.Now()
 	f, err := l.running, <-l.ended
+	for _, r := range l.todo {
+		r.progress = r.progress.Add(time.Since(began)) // nothing is read meanwhile
+	}
 	if err != nil {
 		f.of.failed = err
 	}
 	if err != nil || f.of.again {
 		l.failed = append(l.failed, f.of)
 	}
-	l.spare, l.running = f, nil
+	if l.running = nil; err == nil {
+		l.spare = f // of one that failed something may still be written
+	}
 }
 
 // all applies all that was read.
@@ -122,6 +131,14 @@ func (l *loads) all() {
 		l.start(l.filling[0])
 	}
 	l.wait()
+}
+
+// end is all, but a stop waits only for what is being applied.
+func (l *loads) end(ctx context.Context) {
+	if ctx.Err() != nil {
+		l.filling = nil
+	}
+	l.all()
 }
 
 // drop forgets what was read of a partition and is not being applied yet, and waits for the rest.

@@ -44,7 +44,7 @@ func (c *Config) Plan() []TopicPlan {
 	internal := map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "message.timestamp.type": "LogAppendTime",
 		"segment.bytes": strconv.Itoa(64 << 20)} // a segment is on the disk until all of it has been deleted
 	changelog := map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime", "segment.bytes": strconv.Itoa(64 << 20),
-		"min.cleanable.dirty.ratio": "0.2", "max.compaction.lag.ms": "3600000", "delete.retention.ms": days(1)} // the markers of all transactions stay that long, too
+		"min.cleanable.dirty.ratio": "0.2", "max.compaction.lag.ms": "3600000", retention: days(1)} // the markers of all transactions stay that long, too
 	// Every start reads all of it, and every takeover and every minute adds some, so it is kept short.
 	control := map[string]string{"cleanup.policy": "compact", "max.compaction.lag.ms": "3600000"}
 	result := map[string]string{"cleanup.policy": "delete", "retention.ms": days(7)}
@@ -129,6 +129,16 @@ func CheckTopics(ctx context.Context, adm *kadm.Client, plan []TopicPlan) ([]Top
 	return states, nil
 }
 
+// retention is how long deletions, and the markers of transactions, stay in a compacted topic. A longer one is as good: it
+// lets a store be away for longer, and takes disk.
+const retention = "delete.retention.ms"
+
+func longer(have, plan string) bool {
+	a, errA := strconv.ParseInt(have, 10, 64)
+	b, errB := strconv.ParseInt(plan, 10, 64)
+	return errA == nil && errB == nil && a > b
+}
+
 func (s *TopicState) compare(have map[string]string, replicas int) {
 	p := s.Plan
 	if p.fixed && s.Have != p.Partitions {
@@ -137,7 +147,7 @@ func (s *TopicState) compare(have map[string]string, replicas int) {
 	}
 	for _, k := range slices.Sorted(maps.Keys(p.Configs)) {
 		got, ok := have[k]
-		if !ok || got == p.Configs[k] {
+		if !ok || got == p.Configs[k] || k == retention && longer(got, p.Configs[k]) {
 			continue
 		}
 		text := fmt.Sprintf("topic %s has %s=%s, it needs %s; run: kafka-configs.sh --bootstrap-server BROKER --alter --topic %s --add-config %s=%s",

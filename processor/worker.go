@@ -32,7 +32,7 @@ type Worker struct {
 	store      *state.Store
 	topicIDs   map[string]string // of the deployment's topics and its sources, as control knows them
 	partitions map[string]int32  // of the topics that are written to
-	tombstones time.Duration     // delete.retention.ms of the changelogs
+	tombstones time.Duration     // delete.retention.ms of the changelogs, the lower one
 	deadLimit  atomic.Int64      // bytes of a dead letter
 	memory     *memory.Batches   // that the lanes fetch into
 	metrics    *metrics

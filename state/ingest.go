@@ -38,6 +38,9 @@ func (r *Range) ingest(from, to Position, writes Writes) error {
 			if err := s.db.Flush(); err != nil {
 				return err
 			}
+			if err := s.failure(); err != nil {
+				return err // nobody waits for this any more
+			}
 			return s.db.Ingest(context.Background(), []string{name})
 		})
 	})

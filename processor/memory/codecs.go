@@ -45,7 +45,7 @@ func (b *Batches) Decompress(src []byte, codec kgo.CompressionCodecType) (out []
 	case kgo.CodecZstd:
 		var head zstd.Header
 		size := 4 * len(src)
-		if head.Decode(src) == nil && head.FrameContentSize <= uint64(b.max) {
+		if head.Decode(src) == nil && head.FrameContentSize <= uint64(32*len(src)) {
 			size = max(size, int(head.FrameContentSize)) // 0 if it does not say
 		}
 		if out, err = b.codecs.zstd.DecodeAll(src, b.bytes.get(max(least, size))); errors.Is(err, zstd.ErrDecoderSizeExceeded) {
@@ -174,13 +174,13 @@ func (b *Batches) lz4Frame(src []byte) (out []byte, ok bool) {
 		return nil, false
 	}
 	ratio := b.codecs.ratio.Load()
-	guess := len(src) * int(max(ratio+ratio/8, 32)) / 16
+	guess := len(src) * int(min(max(ratio+ratio/8, 32), 16*16)) / 16
 	rest := src[6:]
 	if flags&sized != 0 {
 		if len(rest) < 9 {
 			return nil, false
 		}
-		if size := binary.LittleEndian.Uint64(rest); size <= uint64(b.max) {
+		if size := binary.LittleEndian.Uint64(rest); size <= uint64(32*len(src)) { // it is only what it says
 			guess = int(size)
 		}
 		rest = rest[8:]
