@@ -97,20 +97,8 @@ const batchRecords = 100_000
 // from there. Partitions with much to read are read one after the other, so that each fits into memory as a whole if at
 // all possible: then it is sorted once and written once (see loads).
 func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.ListedOffsets, todo map[int32]*restoring) error {
-	from := map[int32]kgo.Offset{}
-	for n, r := range todo {
-		if r.pos.ChangelogNext == 0 {
-			start, _ := starts.Lookup(topic, n)
-			r.pos.ChangelogNext = start.Offset
-		}
-		r.next, r.progress = r.pos.ChangelogNext, time.Now()
-		from[n] = kgo.NewOffset().At(r.next)
-	}
-	level := kgo.ReadCommitted()
-	if l.w.cfg.hooks.restoreUncommitted {
-		level = kgo.ReadUncommitted()
-	}
-	cl, err := l.w.brokers.read(l, map[string]map[int32]kgo.Offset{topic: from}, level, false)
+	from := map[string]map[int32]kgo.Offset{topic: nextOffsets(topic, starts, todo)}
+	cl, err := l.w.brokers.read(l, from, l.restoreLevel(), false)
 	if err != nil {
 		return err
 	}
@@ -152,8 +140,7 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 		for _, e := range fetches.Errors() {
 			if r := todo[e.Partition]; r != nil && isLoss(e.Err) {
 				loads.drop(r)
-				finish(r, errors.Join(fmt.Errorf("the changelog %s/%d no longer has offset %d; the state was moved aside and will be restored: %w", topic, e.Partition, r.next, e.Err),
-					l.moveAside(e.Partition)))
+				finish(r, l.lost(topic, r, e.Err))
 			} else if !errors.Is(e.Err, context.DeadlineExceeded) {
 				l.log.Warn("restore", "topic", topic, "partition", e.Partition, "error", e.Err)
 			}
@@ -192,6 +179,34 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 		}
 	}
 	return nil
+}
+
+// nextOffsets has every partition go on where it stands, or at the start of its changelog.
+func nextOffsets(topic string, starts kadm.ListedOffsets, todo map[int32]*restoring) map[int32]kgo.Offset {
+	from := map[int32]kgo.Offset{}
+	for n, r := range todo {
+		if r.pos.ChangelogNext == 0 {
+			start, _ := starts.Lookup(topic, n)
+			r.pos.ChangelogNext = start.Offset
+		}
+		r.next, r.progress = r.pos.ChangelogNext, time.Now()
+		from[n] = kgo.NewOffset().At(r.next)
+	}
+	return from
+}
+
+// restoreLevel is what a restore reads: what is committed, but in the mutant.
+func (l *lane) restoreLevel() kgo.IsolationLevel {
+	if l.w.cfg.hooks.restoreUncommitted {
+		return kgo.ReadUncommitted()
+	}
+	return kgo.ReadCommitted()
+}
+
+// lost moves the state of a partition aside whose changelog does not have what is to be read next.
+func (l *lane) lost(topic string, r *restoring, err error) error {
+	err = fmt.Errorf("the changelog %s/%d no longer has offset %d; the state was moved aside and will be restored: %w", topic, r.tp.partition, r.next, err)
+	return errors.Join(err, l.moveAside(r.tp.partition))
 }
 
 func (l *lane) stalled(ctx context.Context, adm admin, topic string, r *restoring) error {

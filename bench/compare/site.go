@@ -29,7 +29,7 @@ type site struct {
 	bootstrap string
 	broker    int // process
 	adm       *kadm.Client
-	stamp     string // tells the runs of this session from those of earlier ones
+	stamp     string // tells the runs of this comparison from those of earlier ones
 	runs      int
 }
 
