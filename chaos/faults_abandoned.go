@@ -28,7 +28,7 @@ func abandon(f *blow) error {
 	}
 	f.strike()
 	for _, g := range f.w.groups() {
-		if err := f.expel(g); err != nil {
+		if err := insist(f.ctx, func() error { return f.expel(g) }); err != nil {
 			return err
 		}
 	}

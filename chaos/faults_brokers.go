@@ -80,15 +80,20 @@ func revoke(f *blow) error {
 	rules := func(b *kadm.ACLBuilder) *kadm.ACLBuilder {
 		return b.Topics(topic).ResourcePatternType(kadm.ACLPatternLiteral)
 	}
-	results, err := f.w.adm.CreateACLs(f.ctx, rules(kadm.NewACLs().Allow("User:*").AllowHosts("*").Operations(kadm.OpAll)))
-	if err == nil {
-		err = firstACLError(results)
-	}
-	if err != nil {
-		return fmt.Errorf("allow all on %s: %w", topic, err)
-	}
-	if _, err := f.w.adm.CreateACLs(f.ctx, rules(kadm.NewACLs().Deny("User:ANONYMOUS").DenyHosts("*").Operations(op))); err != nil {
-		return fmt.Errorf("deny %s on %s: %w", op, topic, err)
+	for _, b := range []*kadm.ACLBuilder{
+		kadm.NewACLs().Allow("User:*").AllowHosts("*").Operations(kadm.OpAll),
+		kadm.NewACLs().Deny("User:ANONYMOUS").DenyHosts("*").Operations(op),
+	} {
+		err := insist(f.ctx, func() error {
+			results, err := f.w.adm.CreateACLs(f.ctx, rules(b))
+			if err == nil {
+				err = firstACLError(results)
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("rules for %s of %s: %w", op, topic, err)
+		}
 	}
 	long := 20 * time.Second
 	if n, _ := f.w.journal.total("acl"); n == 0 && f.w.minutes >= 10 {

@@ -212,3 +212,9 @@ func await(ctx context.Context, limit time.Duration, ok func() bool) bool {
 	}
 	return true
 }
+
+// insist asks the brokers until they answer: one of them may be down, and its coordinators with it.
+func insist(ctx context.Context, ask func() error) (err error) {
+	await(ctx, time.Minute, func() bool { err = ask(); return err == nil })
+	return err
+}
