@@ -96,6 +96,7 @@ type Event struct {
 	Raw     []byte // the record as it came, without its envelope
 
 	slots   [][]Value
+	mirror  []Slot    // of an access log: where the values of each known field are
 	used    []Slot    // that are not empty, apart from the constant ones
 	objects [4][]byte // raw text of the flattened objects, in the order of flat
 	id      []byte
@@ -104,6 +105,9 @@ type Event struct {
 // newEvent returns an event with the constant fields of its dataset.
 func newEvent(d Dataset, layout *Layout) *Event {
 	e := &Event{Dataset: d, slots: make([][]Value, layout.size)}
+	if d == S3Access {
+		e.mirror = mirrored[:]
+	}
 	for f, text := range Constants(d) {
 		e.slots[f] = []Value{{Text: []byte(text)}}
 	}
@@ -143,6 +147,9 @@ func (e *Event) reset() {
 
 // Values returns the values of a field, none if the record does not have it.
 func (e *Event) Values(s Slot) []Value {
+	if uint(s) < uint(len(e.mirror)) {
+		s = e.mirror[s]
+	}
 	if uint(s) >= uint(len(e.slots)) {
 		return nil
 	}

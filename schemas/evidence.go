@@ -28,25 +28,26 @@ var copies = func() (c [fieldEnd][]Field) {
 	for _, m := range mirrors {
 		c[m.of] = append(c[m.of], m.field)
 	}
-	c[fClientIP] = []Field{fSourceIP}
 	return c
 }()
 
-var isCopy = func() (is [fieldEnd]bool) {
-	for _, fs := range copies {
-		for _, f := range fs {
-			is[f] = true
+// shown are the fields of an event of each dataset that are written.
+var shown = func() (of [S3Access + 1][]Field) {
+	for f := range fieldEnd {
+		if !fields[f].show {
+			continue
+		}
+		of[CloudTrail] = append(of[CloudTrail], f)
+		if mirrored[f] == Slot(f) {
+			of[S3Access] = append(of[S3Access], f)
 		}
 	}
-	return is
+	return of
 }()
 
 // AppendEvidence appends the event's Evidence to dst.
 func (e *Event) AppendEvidence(dst []byte) []byte {
-	for f := range fieldEnd {
-		if !fields[f].show || e.Dataset == S3Access && isCopy[f] {
-			continue
-		}
+	for _, f := range shown[e.Dataset] {
 		values := e.slots[f]
 		for _, v := range values[:min(len(values), evidenceValues)] {
 			dst = appendField(dst, f, v.Text)

@@ -113,7 +113,7 @@ func (l *Layout) wildcard(slot Slot, pattern string) {
 func (w *wildcard) fill(e *Event) {
 	e.slots[w.slot] = e.slots[w.slot][:0]
 	for _, s := range w.known {
-		e.slots[w.slot] = append(e.slots[w.slot], e.slots[s]...)
+		e.slots[w.slot] = append(e.slots[w.slot], e.Values(s)...)
 	}
 	for _, f := range w.within {
 		o := f - fRequestText

@@ -247,8 +247,8 @@ func hasAnyPrefix(b []byte, prefixes []string) bool {
 	return false
 }
 
-// mirrors are the ECS fields of an access log that have the value of a column as it is. Source: Elastic's
-// aws.s3access pipeline.
+// mirrors are the ECS fields of an access log that have the value of a column as it is, and source.ip, which is the
+// client's. Source: Elastic's aws.s3access pipeline.
 var mirrors = []struct{ field, of Field }{
 	{fEventID, fS3RequestID},
 	{fAction, fS3Operation},
@@ -262,23 +262,29 @@ var mirrors = []struct{ field, of Field }{
 	{fBodyBytes, fS3BytesSent},
 	{fTLSVersion, fS3TLSVersion},
 	{fTLSCipher, fS3Cipher},
+	{fSourceIP, fClientIP},
 }
 
-// fillS3 gives the event the values of the columns, and their ECS names.
+// mirrored is, for each field, the one whose values it has in an access log: itself, if it is no mirror.
+var mirrored = func() (of [fieldEnd]Slot) {
+	for f := range of {
+		of[f] = Slot(f)
+	}
+	for _, m := range mirrors {
+		of[m.field] = Slot(m.of)
+	}
+	return of
+}()
+
+// fillS3 gives the event the values of the columns; under their ECS names they are found by the mirrors.
 func (d *Decoder) fillS3(e *Event) {
 	for f, text := range d.columns {
 		if text != nil {
 			e.add(Slot(s3Base)+Slot(f), Value{Text: text, Kind: d.kinds[f]})
 		}
 	}
-	for _, m := range mirrors {
-		if v := e.slots[m.of]; len(v) > 0 {
-			e.add(Slot(m.field), v[0])
-		}
-	}
 	if address := e.Text(Slot(fS3RemoteIP)); address != nil {
 		if ip := d.canonical(address); ip != nil {
-			e.add(Slot(fSourceIP), Value{Text: ip})
 			e.add(Slot(fClientIP), Value{Text: ip})
 			d.deriveNetwork(e, ip)
 			d.deriveOwner(e, ip)

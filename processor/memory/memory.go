@@ -15,6 +15,7 @@ const (
 	least    = 4 << 10  // bytes of the smallest slice that is lent: batches may be small, and many
 	kept     = 40 << 20 // bytes of all slices of decompressed data that wait to be lent again, at most
 	keptRecs = 8 << 20  // bytes of all slices of records that do
+	larger   = 4        // classes that are looked through: what is lent may be up to twice as large as wanted
 )
 
 // Options make a client use the memory for what it fetches. Its records are valid until they are recycled, which it
@@ -84,11 +85,11 @@ func (p *pile[T]) get(n int) []T {
 	number, capacity := class(n)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if number < len(p.free) {
-		if last := len(p.free[number]) - 1; last >= 0 {
-			s := p.free[number][last]
-			p.free[number][last] = nil
-			p.free[number] = p.free[number][:last]
+	for c := number; c < min(number+larger, len(p.free)); c++ {
+		if last := len(p.free[c]) - 1; last >= 0 {
+			s := p.free[c][last]
+			p.free[c][last] = nil
+			p.free[c] = p.free[c][:last]
 			p.size -= bytesOf(s)
 			return s
 		}

@@ -145,7 +145,7 @@ func TestPile(t *testing.T) {
 			"get": func(t *rapid.T) {
 				n := rapid.IntRange(1, 1<<15).Draw(t, "n")
 				s := p.get(n)
-				if len(s) != 0 || cap(s) < n || 4*cap(s) > 5*n+16 {
+				if len(s) != 0 || cap(s) < n || cap(s) > 2*n+16 {
 					t.Fatalf("asked for %d, got %d of %d", n, len(s), cap(s))
 				}
 				s = s[:1]
