@@ -13,11 +13,17 @@ type groupStep struct {
 	cfg     stage.GroupConfig
 	records int
 	outputs []stage.Output
+	byRule  map[ruleOutput]int // documents of the transaction
+}
+
+type ruleOutput struct {
+	rule string
+	to   stage.Destination
 }
 
 func newGroupStep(l *lane) *groupStep {
 	cfg := stage.GroupConfig{CloseAfter: l.w.cfg.CloseAfter.Milliseconds(), SuppressedTopic: l.w.cfg.topic(topicSuppressed), Formats: l.w.cfg.Outputs}
-	return &groupStep{lane: l, cfg: cfg}
+	return &groupStep{lane: l, cfg: cfg, byRule: map[ruleOutput]int{}}
 }
 
 func (s *groupStep) ready(p *part) error {
@@ -38,9 +44,12 @@ func (s *groupStep) flush() error {
 		s.lane.output(o)
 		for _, h := range o.Headers {
 			if h[0] == "firstseen-rule" {
-				s.lane.count(m.byRule.WithLabelValues(h[1], o.To.String()).Inc)
+				s.byRule[ruleOutput{h[1], o.To}]++
 			}
 		}
+	}
+	for of, n := range s.byRule {
+		s.lane.count(func() { m.byRule.WithLabelValues(of.rule, of.to.String()).Add(float64(n)) })
 	}
 	for _, p := range s.lane.touched {
 		before, now := p.counted, p.group.Counts()
@@ -62,6 +71,7 @@ func (s *groupStep) flush() error {
 
 func (s *groupStep) drop() {
 	clear(s.outputs)
+	clear(s.byRule)
 	s.records, s.outputs = 0, s.outputs[:0]
 }
 

@@ -229,6 +229,9 @@ func TestClockSkew(t *testing.T) {
 	if got := in.counted("time_clamped_total", app+"-cloudtrail"); got != 3 {
 		t.Errorf("time_clamped_total is %v, want 3", got)
 	}
+	if got, written := in.counted("rule_documents_total", "alerts"), len(c.read(app+".alerts")); got != float64(written) {
+		t.Errorf("rule_documents_total is %v, %d were written", got, written)
+	}
 	if said := "is the clock of its producer behind?\" lane=" + app + "-ingest-one-0 topic=" + app + "-cloudtrail partition=1 offset=0"; strings.Count(book.String(), said) != 1 {
 		t.Errorf("the log does not say once %s:\n%s", said, book.String())
 	}

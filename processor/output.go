@@ -98,9 +98,16 @@ func (l *lane) output(o stage.Output) {
 	topic := l.topics[o.To]
 	r := &kgo.Record{Topic: topic, Partition: partition(o.Key, l.w.partitions[topic]), Key: o.Key, Value: o.Value}
 	if len(o.Headers) > 0 {
+		size := 0
+		for _, h := range o.Headers {
+			size += len(h[1])
+		}
+		values := make([]byte, 0, size) // of all
 		r.Headers = make([]kgo.RecordHeader, len(o.Headers))
 		for i, h := range o.Headers {
-			r.Headers[i] = kgo.RecordHeader{Key: h[0], Value: []byte(h[1])}
+			start := len(values)
+			values = append(values, h[1]...)
+			r.Headers[i] = kgo.RecordHeader{Key: h[0], Value: values[start:len(values):len(values)]}
 		}
 	}
 	l.send(r, nil)
