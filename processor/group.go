@@ -12,6 +12,7 @@ type groupStep struct {
 	lane    *lane
 	cfg     stage.GroupConfig
 	records int
+	bytes   int64 // of outputs
 	outputs []stage.Output
 	byRule  map[ruleOutput]int // documents of the transaction
 }
@@ -34,6 +35,9 @@ func (s *groupStep) ready(p *part) error {
 func (s *groupStep) record(p *part, r *kgo.Record) error {
 	s.records++
 	outputs, err := p.group.Record(p.view, p.off.SweepClock, r.Key, r.Value, r.Timestamp.UnixMilli(), s.lane.w.texts.lookup)
+	for i := range outputs {
+		s.bytes += int64(len(outputs[i].Value))
+	}
 	s.outputs = append(s.outputs, outputs...)
 	return err
 }
@@ -72,7 +76,7 @@ func (s *groupStep) flush() error {
 func (s *groupStep) drop() {
 	clear(s.outputs)
 	clear(s.byRule)
-	s.records, s.outputs = 0, s.outputs[:0]
+	s.records, s.bytes, s.outputs = 0, 0, s.outputs[:0]
 }
 
-func (s *groupStep) size() (int, int64) { return s.records, 0 }
+func (s *groupStep) size() (int, int64) { return s.records, s.bytes }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -195,7 +196,7 @@ func (l *lane) options(made <-chan struct{}) []kgo.Opt {
 		kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(512<<10),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
-		kgo.ProducerLinger(0),
+		kgo.ManualFlushing(), kgo.MaxBufferedRecords(math.MaxInt32), // a transaction is sent at its end, in as few batches as it fills
 		kgo.WithLogger(clientLog{l.log}),
 	)
 	opts = append(opts, l.w.memory.Options()...)
