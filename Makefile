@@ -30,7 +30,7 @@ test-kafka: ## the tests on real Apache Kafka, booted with Java and Maven, or KA
 
 # Stop, rebuild, warm start, restart, rolling restart of the built program; make test-kafka leaves them out.
 .PHONY: restarts
-restarts: ## what restarts cost, as a table, on Apache Kafka, with TERMS=1000000 terms in the state
+restarts: ## what restarts cost, as a table, on Apache Kafka, with TERMS=1000000 terms in the state and PARTITIONS=16
 	TERMS=$(or $(TERMS),1000000) go test -vet=off -count 1 -timeout 30m -tags restarts -run '^TestRestarts$$' -v ./processor
 
 .PHONY: test-elastic
@@ -85,6 +85,14 @@ compare: ## worker, Kafka Streams and a bare scan in turn on Apache Kafka, COMPA
 compare-smoke: ## the same in small: are all answers right?
 	cd bench && bash -o pipefail -c 'go run . compare -size smoke -rounds 1 -parts rate,latency,kill $(COMPARE_FLAGS) | \
 		awk "{ print; fflush(); last = \$$0 } END { exit last !~ /^ratio cpu=[0-9.]+ rate=[0-9.]+ rss=[0-9.]+ p99=[0-9.]+\$$/ }"'
+
+.PHONY: growth
+growth: ## what more partitions and lanes cost, in CPU and memory, COMPARE_SIZE=short
+	cd bench && go run . growth -size $(COMPARE_SIZE) -rounds 2 $(COMPARE_FLAGS)
+
+.PHONY: sizing
+sizing: ## the tables of docs/sizing.md: what work costs, and is that true of runs that were not asked
+	cd bench && go run . sizing $(COMPARE_FLAGS)
 
 .PHONY: guard
 guard: ## has the worker become dearer since BASE=REVISION? COMPARE_SIZE=short

@@ -36,6 +36,8 @@ func configFlags(fs *flag.FlagSet, cfg *gen.Config) {
 	fs.Float64Var(&cfg.Candidates, "candidates", cfg.Candidates, "share of anonymous S3 candidates")
 	fs.Float64Var(&cfg.Scanner, "scanner", cfg.Scanner, "share of the candidates that come from one address")
 	fs.Float64Var(&cfg.HotBucket, "hot-bucket", cfg.HotBucket, "share of the matching S3 lines that are about one bucket")
+	fs.Float64Var(&cfg.Inside, "inside", cfg.Inside, "share of the S3 lines from approved networks")
+	fs.IntVar(&cfg.Terms, "terms", cfg.Terms, "the first so many CloudTrail records are candidates with an address of their own")
 	fs.Float64Var(&cfg.S3Data, "s3-data", cfg.S3Data, "share of other S3 data events")
 	fs.Float64Var(&cfg.Services, "services", cfg.Services, "share of events with a service name as source")
 	fs.Float64Var(&cfg.IPv6, "ipv6", cfg.IPv6, "share of IPv6 addresses in the pool")

@@ -21,6 +21,8 @@ const usage = `usage: bench <command> [flags]
   check     compare all alerts in the output topic with the expected ones
   reset     delete groups, delete topics by prefix, recreate the output topic
   compare   all of it: firstseen, Kafka Streams and raw in turn on a Kafka of their own; make compare
+  growth    what more partitions and lanes cost; make growth
+  sizing    a model of what work costs, checked against runs that did not enter it; make sizing
   guard     two builds of firstseen in turn: has it become dearer? make guard BASE=REVISION
 
 bench <command> -h lists the flags.
@@ -41,6 +43,8 @@ func main() {
 		"check":   checkCommand,
 		"reset":   resetCommand,
 		"compare": compare.Run,
+		"growth":  compare.Growth,
+		"sizing":  compare.Sizing,
 		"guard":   compare.Guard,
 	}
 	run, ok := commands[os.Args[1]]

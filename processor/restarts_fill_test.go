@@ -28,7 +28,7 @@ func filledAddress(i int) string {
 func (f *figures) fill() {
 	const perTxn = 80_000
 	began := time.Now()
-	topic, partitions := f.app+"."+topicDetectLog, int32(16)
+	topic, partitions := f.app+"."+topicDetectLog, int32(f.parts)
 	offsets := map[int32][]byte{}
 	for _, r := range f.read(topic) {
 		if string(r.Key) == state.OffsetKey {

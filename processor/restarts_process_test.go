@@ -41,7 +41,7 @@ func (f *figures) process(instance string) *process {
 	_ = l.Close() // the port is free, and most likely stays so
 	p.args = []string{"run", "--config", filepath.Join(f.dir, instance+".yaml")}
 	config := fmt.Sprintf("app: %s\ninstance: %s\nbrokers: [%s]\nsources: [{topic: %[1]s-cloudtrail, format: auto}, {topic: %[1]s-s3access, format: auto}]\n"+
-		"rules: {set: [%[4]s]}\nstate: {dir: %[5]s}\nhttp: {listen: %[6]s}\n", f.app, instance, f.brokers, noCap[0], p.dir, p.address)
+		"rules: {set: [%[4]s]}\nstate: {dir: %[5]s}\nhttp: {listen: %[6]s}\npartitions: %[7]d\n", f.app, instance, f.brokers, noCap[0], p.dir, p.address, f.parts)
 	if err := os.WriteFile(p.args[2], []byte(config), 0o600); err != nil {
 		f.t.Fatal(err)
 	}
@@ -107,6 +107,12 @@ func (p *process) ready() bool {
 // cpu is the processor time that the process has used.
 func (p *process) cpu() time.Duration {
 	p.f.t.Helper()
+	return time.Duration(p.metric(cpuSeconds) * float64(time.Second)).Round(100 * time.Millisecond)
+}
+
+// metric is one of the process's; 0 says enough of one that it does not have.
+func (p *process) metric(line *regexp.Regexp) (value float64) {
+	p.f.t.Helper()
 	resp, err := http.Get("http://" + p.address + "/metrics")
 	if err != nil {
 		p.f.t.Fatal(err)
@@ -116,14 +122,32 @@ func (p *process) cpu() time.Duration {
 	if err != nil {
 		p.f.t.Fatal(err)
 	}
-	var seconds float64
-	if m := cpuSeconds.FindSubmatch(b); m != nil {
-		seconds, _ = strconv.ParseFloat(string(m[1]), 64) // 0 says enough
+	if m := line.FindSubmatch(b); m != nil {
+		value, _ = strconv.ParseFloat(string(m[1]), 64)
 	}
-	return time.Duration(seconds * float64(time.Second)).Round(100 * time.Millisecond)
+	return value
 }
 
-var cpuSeconds = regexp.MustCompile(`(?m)^process_cpu_seconds_total (\S+)$`)
+var (
+	cpuSeconds = regexp.MustCompile(`(?m)^process_cpu_seconds_total (\S+)$`)
+	storeBytes = regexp.MustCompile(`(?m)^firstseen_store_bytes (\S+)$`)
+	mostMemory = regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`)
+)
+
+// peakRSS is the most memory, in MB, that the running process has had.
+func (p *process) peakRSS() int {
+	p.f.t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.f.t.Fatal(err)
+	}
+	m := mostMemory.FindSubmatch(b)
+	if m == nil {
+		p.f.t.Fatalf("no VmHWM in\n%s", b)
+	}
+	kb, _ := strconv.Atoi(string(m[1])) // digits
+	return kb * 1024 / 1e6
+}
 
 func (p *process) awaitReady(limit time.Duration) {
 	p.f.t.Helper()

@@ -31,6 +31,7 @@ type figures struct {
 	seen    *sightings
 	terms   int
 	updates int // of each, in the changelog
+	parts   int // partitions of the internal topics
 	rows    [][4]string
 	slow    []string // rows over their limit
 }
@@ -46,19 +47,22 @@ func (f *figures) row(what string, took, limit time.Duration, remark string, arg
 }
 
 // TestRestarts measures what a restart costs, see `make restarts`. TERMS is how many terms the state has, UPDATES how often
-// each is in the changelog, once by default: what is left when it has been compacted.
+// each is in the changelog, once by default: what is left when it has been compacted. PARTITIONS is how many the internal
+// topics have, 16 by default.
 func TestRestarts(t *testing.T) {
-	terms, err := strconv.Atoi(os.Getenv("TERMS"))
-	if err != nil {
-		t.Fatalf("TERMS must be a number: %v", err)
-	}
-	updates := 1
-	if text := os.Getenv("UPDATES"); text != "" {
-		if updates, err = strconv.Atoi(text); err != nil {
-			t.Fatalf("UPDATES must be a number: %v", err)
+	number := func(name string, otherwise int) int {
+		text := os.Getenv(name)
+		if text == "" {
+			return otherwise
 		}
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			t.Fatalf("%s must be a number: %q", name, text)
+		}
+		return n
 	}
-	f := &figures{updates: updates, kafka: testkafka.Start(t, 1), app: newApp(), dir: t.TempDir(), set: mustLoad(t, rules.LoadOptions{Set: noCap}), terms: terms}
+	terms := number("TERMS", 1_000_000)
+	f := &figures{updates: number("UPDATES", 1), parts: number("PARTITIONS", 16), kafka: testkafka.Start(t, 1), app: newApp(), dir: t.TempDir(), set: mustLoad(t, rules.LoadOptions{Set: noCap}), terms: terms}
 	f.cluster = newTestCluster(t, strings.Join(f.kafka.Brokers(), ","))
 	f.bin = filepath.Join(f.dir, "firstseen")
 	if out, err := exec.Command("go", "build", "-o", f.bin, "../cmd/firstseen").CombinedOutput(); err != nil {
@@ -83,7 +87,7 @@ func TestRestarts(t *testing.T) {
 
 func (f *figures) print() {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(out, "\n%d terms\ttook\tlimit\t\n", f.terms)
+	fmt.Fprintf(out, "\n%d terms, %d partitions\ttook\tlimit\t\n", f.terms, f.parts)
 	for _, r := range f.rows {
 		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", r[0], r[1], r[2], r[3])
 	}
@@ -101,8 +105,8 @@ func (f *figures) rebuild(w *process) {
 	w.start()
 	w.awaitReady(15 * time.Minute)
 	took := w.tookOver("detect")
-	f.row("rebuild after losing the disk", took.ended.Sub(took.began), time.Minute, "%.0f terms/s; the process is ready %s after its start, CPU %s",
-		float64(f.terms)/took.ended.Sub(took.began).Seconds(), time.Since(w.began).Round(10*time.Millisecond), w.cpu())
+	f.row("rebuild after losing the disk", took.ended.Sub(took.began), time.Minute, "%.0f terms/s; the process is ready %s after its start, CPU %s, peak RSS %d MB",
+		float64(f.terms)/took.ended.Sub(took.began).Seconds(), time.Since(w.began).Round(10*time.Millisecond), w.cpu(), w.peakRSS())
 	f.judge(w)
 }
 
@@ -157,7 +161,8 @@ func (f *figures) stops(w *process) {
 	f.seen.await(f.t, address, time.Minute)
 	at, _ := f.seen.at(address)
 	stop()
-	f.row("restart under load", at.Sub(began), 5*time.Second, "from the start of the process to the first alert")
+	f.row("restart under load", at.Sub(began), 5*time.Second, "from the start of the process to the first alert; peak RSS %d MB, disk %.0f bytes a term",
+		w.peakRSS(), w.metric(storeBytes)/float64(f.terms))
 }
 
 // stopAlone stops a worker whose broker is gone.

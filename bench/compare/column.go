@@ -17,15 +17,17 @@ type column struct {
 	changelog []int64 // bytes, of the same runs
 	latency   []meter.LatencyReport
 	kill      []meter.Report
+	terms     figures // in the state when it was killed
+	restored  figures // changelog records that were read after the kill
 }
 
 func (c *column) measureRate(ctx context.Context, s *site, label string) error {
-	r, changelog, err := s.meter(ctx, c.contender, label)
+	r, err := s.meter(ctx, c.contender, label)
 	if err != nil {
 		return err
 	}
-	c.rate, c.changelog = append(c.rate, r), append(c.changelog, changelog)
-	say(r.OtherCores, "%s: %.0f records/s, %.2f CPU-s per million, %.0f MB; %s", label, r.RecordsPerS, r.CPUPerMillion, r.PeakRSSMB, answers(r))
+	c.rate, c.changelog = append(c.rate, r.Report), append(c.changelog, r.changelog())
+	say(r.OtherCores, "%s: %.0f records/s, %.2f CPU-s per million, %.0f MB; %s", label, r.RecordsPerS, r.CPUPerMillion, r.PeakRSSMB, answers(r.Report))
 	return nil
 }
 
@@ -50,13 +52,19 @@ func (c *column) measureLatency(ctx context.Context, s *site, label string, of s
 	return nil
 }
 
-func (c *column) measureKill(ctx context.Context, s *site, label string) error {
-	r, _, err := s.meter(ctx, c.contender, label, "-kill-at", "0.5")
+// measureKill kills the program when it has done so much of the inputs.
+func (c *column) measureKill(ctx context.Context, s *site, label string, at float64) error {
+	r, err := s.meter(ctx, c.contender, label, "-kill-at", fmt.Sprint(at))
 	if err != nil {
 		return err
 	}
-	c.kill = append(c.kill, r)
-	say(r.OtherCores, "%s: killed at %.0f %%, commits again after %.2f s, every group after %.2f s; %s", label, r.KilledAt*100, r.RestartS, r.RestartAllS, answers(r))
+	c.kill = append(c.kill, r.Report)
+	had := ""
+	if restored, tells := r.Counters["restore_records_total"]; tells {
+		c.terms, c.restored = append(c.terms, float64(r.terms)), append(c.restored, restored)
+		had = fmt.Sprintf(" with %d terms, reads %.0f records of the changelogs", r.terms, restored)
+	}
+	say(r.OtherCores, "%s: killed at %.0f %%%s, commits again after %.2f s, every group after %.2f s; %s", label, r.KilledAt*100, had, r.RestartS, r.RestartAllS, answers(r.Report))
 	return nil
 }
 

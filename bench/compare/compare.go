@@ -48,12 +48,18 @@ type options struct {
 	bin       string
 	peer, raw bool
 	killPeer  bool
+	terms     int
 }
 
 func (o *options) flags(fs *flag.FlagSet) {
 	fs.StringVar(&o.size, "size", "short", "smoke, short (1.5 million records) or long (7.5 million)")
 	fs.StringVar(&o.mix, "mix", mixPlain, "plain (2 % candidates), candidates (70 %), or skewed (one address and one bucket make most of it)")
 	fs.IntVar(&o.rounds, "rounds", 3, "rounds")
+	o.siteFlags(fs)
+}
+
+// siteFlags are those of everything that measures.
+func (o *options) siteFlags(fs *flag.FlagSet) {
 	fs.StringVar(&o.root, "root", "..", "the repository")
 	fs.StringVar(&o.dir, "dir", "", "folder for Kafka, its data and the logs, which is kept, and used again if the records are the same; default: a new one")
 	fs.IntVar(&o.port, "port", 19092, "port of that Kafka; the next one is used too")
@@ -68,7 +74,7 @@ func (o *options) config() (gen.Config, error) {
 		return gen.Config{}, fmt.Errorf("no size %q", o.size)
 	}
 	cfg := gen.Default()
-	cfg.CloudTrail, cfg.S3Access, cfg.Partitions = s.cloudTrail, s.s3, partitions
+	cfg.CloudTrail, cfg.S3Access, cfg.Partitions, cfg.Terms = s.cloudTrail+o.terms, s.s3, partitions, o.terms
 	switch o.mix {
 	case mixPlain:
 	case mixCandidates:
@@ -92,12 +98,16 @@ func Run(ctx context.Context, args []string) (err error) {
 	fs.BoolVar(&o.peer, "peer", true, "measure Kafka Streams")
 	fs.BoolVar(&o.raw, "raw", true, "measure the bare scan")
 	fs.BoolVar(&o.killPeer, "kill-peer", false, "kill Kafka Streams, too")
+	fs.IntVar(&o.terms, "terms", 0, "with -parts kill: so many further candidates, with an address each, come first, so that the state has as many terms at the kill")
 	_ = fs.Parse(args) // exits on errors
 	o.parts = strings.Split(*parts, ",")
 	for _, p := range o.parts {
 		if !slices.Contains(allParts, p) {
 			return fmt.Errorf("no part %q", p)
 		}
+	}
+	if o.terms != 0 && *parts != "kill" {
+		return errors.New("-terms goes with -parts kill: the other figures are for other inputs")
 	}
 	cfg, err := o.config()
 	if err != nil {
@@ -125,14 +135,7 @@ func Run(ctx context.Context, args []string) (err error) {
 // newTable builds the contenders.
 func newTable(ctx context.Context, s *site, o *options) (*table, error) {
 	t := &table{options: o}
-	bin := o.bin
-	if bin == "" {
-		bin = s.path("firstseen")
-		if err := buildProduct(ctx, s.root, bin); err != nil {
-			return nil, err
-		}
-	}
-	bin, err := filepath.Abs(bin)
+	bin, err := o.program(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -150,41 +153,11 @@ func newTable(ctx context.Context, s *site, o *options) (*table, error) {
 	return t, nil
 }
 
-// fill runs everything. What runs in a round runs in another order in the next.
-func (t *table) fill(ctx context.Context, s *site) error {
-	for round := range t.rounds {
-		var todo []func() error
-		label := func(c *column, what string) string { return fmt.Sprintf("round %d, %s, %s", round+1, c.name, what) }
-		add := func(part string, wanted bool, c *column, run func(label string) error) {
-			if t.has(part) && wanted {
-				todo = append(todo, func() error { return run(label(c, part)) })
-			}
-		}
-		rate := func(c *column) func(string) error {
-			return func(l string) error { return c.measureRate(ctx, s, l) }
-		}
-		latency := func(c *column) func(string) error {
-			return func(l string) error { return c.measureLatency(ctx, s, l, sizes[t.size]) }
-		}
-		kill := func(c *column) func(string) error {
-			return func(l string) error { return c.measureKill(ctx, s, l) }
-		}
-		add("rate", true, t.product, rate(t.product))
-		add("rate", t.options.peer, t.peer, rate(t.peer))
-		add("rate", t.options.raw, t.raw, func(l string) error { return t.raw.measureRaw(ctx, s, l) })
-		add("memory", true, t.limited, rate(t.limited))
-		add("latency", true, t.product, latency(t.product))
-		add("latency", t.options.peer, t.peer, latency(t.peer))
-		add("kill", true, t.product, kill(t.product))
-		add("kill", t.options.peer && t.killPeer, t.peer, kill(t.peer))
-		for i := range todo {
-			if round%2 == 1 {
-				i = len(todo) - 1 - i
-			}
-			if err := todo[i](); err != nil {
-				return err
-			}
-		}
+// program is the worker that is measured, built if none was named.
+func (o *options) program(ctx context.Context, s *site) (bin string, err error) {
+	if o.bin != "" {
+		return filepath.Abs(o.bin)
 	}
-	return nil
+	bin = s.path("firstseen")
+	return bin, buildProduct(ctx, s.root, bin)
 }

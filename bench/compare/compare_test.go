@@ -60,7 +60,8 @@ func twoRounds() *table {
 		product: &column{contender: contender{name: productName}, changelog: []int64{4e6, 5e6},
 			rate:    []meter.Report{measured(800_000, 1.0, 300, 0.1), measured(600_000, 1.2, 320, 0.4)},
 			latency: []meter.LatencyReport{{P50: 30, P99: 60, Cores: 0.3}},
-			kill:    []meter.Report{{KilledAt: 0.5, RestartS: 0.5, RestartAllS: 0.9, Finished: true}, {KilledAt: 1, Finished: true}}},
+			terms:   figures{1_000_000, 1_100_000}, restored: figures{32},
+			kill: []meter.Report{{KilledAt: 0.5, RestartS: 0.5, RestartAllS: 0.9, Finished: true}, {KilledAt: 1, Finished: true}}},
 		limited: &column{contender: contender{name: limitedName}, rate: []meter.Report{measured(700_000, 1.1, 290, 0)}},
 		peer: &column{contender: contender{name: peerName},
 			rate:    []meter.Report{measured(400_000, 5, 1000, 0), measured(200_000, 5, 1000, 0)},
@@ -92,6 +93,8 @@ func TestTable(t *testing.T) {
 		"latency p99, ms|60|-|250|-",
 		"kill -9 to the next commit, s|0.50|-|-|-", // in the second round there was nothing left to commit
 		"  of every group, s|0.90|-|-|-",
+		"  terms in the state|1050000 (1000000..1100000)|-|-|-",
+		"  changelog records read again|32|-|-|-",
 		"CPU per record, of Kafka Streams|0.22 (0.20..0.24) *|at most 0.3|met",
 		"CPU per record, of the full scan|0.85 (0.50..1.20) *|at most 1|met",
 		"records/s, of Kafka Streams|2.50 (2.00..3.00) *|at least 2.3|met",
@@ -155,7 +158,12 @@ func TestWrongAnswersFail(t *testing.T) {
 		"with little memory":      func(tab *table) { tab.limited.rate[0].Missing = 1 },
 		"at a fixed rate":         func(tab *table) { tab.product.latency[0].Missing = 1 },
 		"too many at a fixed one": func(tab *table) { tab.product.latency[0].Wrong = 1 },
-		"the peer's":              func(tab *table) { tab.peer.rate[0].Missing = 1 },
+		"while warming": func(tab *table) {
+			r := measured(1, 1, 1, 0)
+			r.Missing = 1
+			tab.cold = []*column{{rate: []meter.Report{r}}}
+		},
+		"the peer's": func(tab *table) { tab.peer.rate[0].Missing = 1 },
 	} {
 		tab := twoRounds()
 		change(tab)

@@ -3,8 +3,10 @@ package compare
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"firstseen/bench/kafka"
 )
@@ -22,6 +24,8 @@ type job struct {
 	groups  string // comma-separated
 	alerts  string // topic
 	state   string // directory
+	metrics string // URL; empty: it has none
+	verify  string // command that lists what the state holds, but for the directory; empty: there is none
 }
 
 // productConfig is the default configuration but for the learning, since all alerts are wanted, and the cap on alerts.
@@ -32,20 +36,28 @@ learning: none
 sources: [{topic: %s}, {topic: %s}]
 state: {dir: %s}
 rules: {set: [aws-s3-unauthenticated-bucket-access-by-rare-source.max_alerts=off]}
-http: {listen: 127.0.0.1:0}
+http: {listen: %s}
+%s
 `
 
-// product is firstseen; env are settings such as GOMEMLIMIT=256MiB, or nothing.
-func product(name, bin, env string) contender {
+// product is firstseen; env are settings such as GOMEMLIMIT=256MiB, or nothing, and so are further lines of its configuration.
+func product(name, bin, env string, lines ...string) contender {
 	return contender{name, func(ctx context.Context, s *site, app string, in kafka.Topics) (job, error) {
 		j := job{groups: fmt.Sprintf("%[1]s.ingest,%[1]s.detect,%[1]s.group", app), alerts: app + ".alerts", state: s.path(app)}
 		file := s.path(app + ".yml")
-		config := fmt.Sprintf(productConfig, app, s.bootstrap, in.CloudTrail, in.S3Access, j.state)
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return job{}, err
+		}
+		address := l.Addr().String()
+		_ = l.Close() // the port is free, and most likely stays so
+		config := fmt.Sprintf(productConfig, app, s.bootstrap, in.CloudTrail, in.S3Access, j.state, address, strings.Join(lines, "\n"))
 		if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 			return job{}, err
 		}
-		j.command = fmt.Sprintf("env %s %s run -c %s", env, bin, file)
-		_, err := command(ctx, s.dir, bin, "topics", "create", "-c", file)
+		j.command, j.metrics = fmt.Sprintf("env %s %s run -c %s", env, bin, file), "http://"+address+"/metrics"
+		j.verify = fmt.Sprintf("%s state verify -c %s --state", bin, file)
+		_, err = command(ctx, s.dir, bin, "topics", "create", "-c", file)
 		return j, err
 	}}
 }

@@ -40,6 +40,11 @@ func Guard(ctx context.Context, args []string) error {
 	if err := s.load(ctx, cfg); err != nil {
 		return err
 	}
+	if o.size != "smoke" { // see table.warm
+		if err := (&column{contender: product(*base, oldBin, "")}).measureRate(ctx, s, "warming the broker, not counted"); err != nil {
+			return err
+		}
+	}
 	before, after := &column{contender: product(*base, oldBin, "")}, &column{contender: product("new", newBin, "")}
 	for round := range o.rounds {
 		pair := []*column{before, after}

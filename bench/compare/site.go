@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -93,11 +95,19 @@ func (s *site) load(ctx context.Context, cfg gen.Config) error {
 			return nil
 		}
 	}
+	number := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 	out, err := s.bench(ctx, "load", "-expected", s.path("expected.json"), "-partitions", strconv.Itoa(partitions),
-		"-cloudtrail-records", strconv.Itoa(cfg.CloudTrail), "-s3-records", strconv.Itoa(cfg.S3Access),
-		"-candidates", fmt.Sprint(cfg.Candidates), "-scanner", fmt.Sprint(cfg.Scanner), "-hot-bucket", fmt.Sprint(cfg.HotBucket))
+		"-cloudtrail-records", strconv.Itoa(cfg.CloudTrail), "-s3-records", strconv.Itoa(cfg.S3Access), "-terms", strconv.Itoa(cfg.Terms),
+		"-pool", strconv.Itoa(cfg.Pool), "-days", strconv.Itoa(cfg.Days), "-inside", number(cfg.Inside),
+		"-candidates", number(cfg.Candidates), "-scanner", number(cfg.Scanner), "-hot-bucket", number(cfg.HotBucket))
+	if err != nil {
+		return err
+	}
 	fmt.Print(out)
-	return err
+	if e, err := gen.ReadExpected(s.path("expected.json")); err != nil || e.Config != cfg {
+		return errors.Join(fmt.Errorf("the loader has made other records than those that were wanted: %+v", cfg), err)
+	}
+	return nil
 }
 
 // bench runs a command of this program in a process of its own, so that nothing of this one counts as its.
@@ -144,21 +154,37 @@ func (s *site) fresh() string {
 	return fmt.Sprintf("b%s-%03d", s.stamp, s.runs)
 }
 
-// meter measures a contender from nothing to the end of the inputs. The second result is the size of its changelogs.
-func (s *site) meter(ctx context.Context, c contender, label string, args ...string) (r meter.Report, changelog int64, err error) {
+// meter measures a contender from nothing to the end of the inputs.
+func (s *site) meter(ctx context.Context, c contender, label string, args ...string) (r ran, err error) {
 	app := s.fresh()
 	j, err := c.prepare(ctx, s, app, kafka.Topics{CloudTrail: "cloudtrail", S3Access: "s3access"})
 	if err != nil {
-		return r, 0, err
+		return r, err
 	}
-	log := s.path(app + ".log")
-	err = s.measure(ctx, &r, "meter", append([]string{"-label", label, "-group", j.groups, "-out-topic", j.alerts, "-cmd", j.command,
-		"-expected", s.path("expected.json"), "-log", log, "-timeout", "15m"}, args...)...)
-	if err != nil {
-		return r, 0, errors.Join(fmt.Errorf("%s: %w", label, err), tail(log))
+	log, killed := s.path(app+".log"), s.path(app+".killed")
+	args = append([]string{"-label", label, "-group", j.groups, "-out-topic", j.alerts, "-cmd", j.command, "-metrics", j.metrics,
+		"-expected", s.path("expected.json"), "-log", log, "-timeout", "15m"}, args...)
+	looks := slices.Contains(args, "-kill-at") && j.verify != ""
+	if looks {
+		args = append(args, "-state", j.state, "-state-copy", killed)
 	}
-	changelog, err = s.changelogs(ctx, app)
-	return r, changelog, errors.Join(err, s.forget(ctx, app, j))
+	if err = s.measure(ctx, &r.Report, "meter", args...); err != nil {
+		return r, errors.Join(fmt.Errorf("%s: %w", label, err), tail(log))
+	}
+	if looks {
+		if r.terms, err = s.terms(ctx, j.verify, killed); err != nil {
+			return r, err
+		}
+	}
+	r.topics, err = s.topicBytes(ctx, app)
+	return r, errors.Join(err, s.forget(ctx, app, j))
+}
+
+// ran is what is known of a run when it is over.
+type ran struct {
+	meter.Report
+	topics map[string]int64 // bytes on the broker's disk, of the topics of the app by the rest of their names, and of the inputs
+	terms  int              // in the state of the program that was killed
 }
 
 // latency measures a contender at a fixed rate on inputs of its own.
@@ -176,7 +202,7 @@ func (s *site) latency(ctx context.Context, c contender, label string, args ...s
 	}
 	log := s.path(app + ".log")
 	err = s.measure(ctx, &r, "latency", append([]string{"-label", label, "-cloudtrail-topic", in.CloudTrail, "-out-topic", j.alerts,
-		"-cmd", j.command, "-log", log}, args...)...)
+		"-cmd", j.command, "-metrics", j.metrics, "-log", log}, args...)...)
 	if err != nil {
 		return r, errors.Join(fmt.Errorf("%s: %w", label, err), tail(log))
 	}
@@ -188,20 +214,52 @@ func (s *site) forget(ctx context.Context, app string, j job) error {
 	return errors.Join(os.RemoveAll(j.state), kafka.Forget(ctx, s.adm, nil, app))
 }
 
-// changelogs is the size on disk of the changelog topics of an app.
-func (s *site) changelogs(ctx context.Context, app string) (bytes int64, err error) {
+// topicBytes is the size on disk of the inputs and of the topics of an app.
+func (s *site) topicBytes(ctx context.Context, app string) (map[string]int64, error) {
 	dirs, err := s.adm.DescribeAllLogDirs(ctx, nil)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	bytes := map[string]int64{}
 	dirs.Each(func(d kadm.DescribedLogDir) {
 		d.Topics.Each(func(p kadm.DescribedLogDirPartition) {
-			if strings.HasPrefix(p.Topic, app) && strings.HasSuffix(p.Topic, "changelog") {
-				bytes += p.Size
+			if name, ok := strings.CutPrefix(p.Topic, app); ok {
+				bytes[name] += p.Size
+			} else if p.Topic == "cloudtrail" || p.Topic == "s3access" {
+				bytes[p.Topic] += p.Size
 			}
 		})
 	})
 	return bytes, nil
+}
+
+// changelog adds up the changelogs.
+func (r *ran) changelog() (bytes int64) {
+	for name, n := range r.topics {
+		if strings.HasSuffix(name, "changelog") {
+			bytes += n
+		}
+	}
+	return bytes
+}
+
+// terms has the worker compare the state with the changelogs, and counts the terms that it finds.
+func (s *site) terms(ctx context.Context, verify, dir string) (int, error) {
+	out, err := command(ctx, s.dir, "sh", "-c", verify+" "+dir)
+	return termsIn(out), errors.Join(err, os.RemoveAll(dir))
+}
+
+var verified = regexp.MustCompile(`(?m)^ok +detect/\d+ +(\d+) keys equal.*?(?:; (\d+) have been written again.*)?$`)
+
+// termsIn reads what state verify says of the stage that remembers terms.
+func termsIn(out string) (n int) {
+	for _, line := range verified.FindAllStringSubmatch(out, -1) {
+		for _, keys := range line[1:] {
+			k, _ := strconv.Atoi(keys) // digits, or nothing
+			n += k
+		}
+	}
+	return n
 }
 
 // tail is the end of a program's output, as an error.

@@ -14,6 +14,7 @@ import (
 type table struct {
 	*options
 	product, limited, peer, raw *column
+	cold                        []*column // what was run to warm the broker
 }
 
 // A row is one quantity of each column.
@@ -49,6 +50,8 @@ var rows = []row{
 		return metered(c.kill, func(r meter.Report) float64 { return r.RestartS })
 	}},
 	{"  of every group, s", "%.2f", func(c *column) (figures, bool) { return metered(c.kill, restart) }},
+	{"  terms in the state", "%.0f", func(c *column) (figures, bool) { return c.terms, false }},
+	{"  changelog records read again", "%.0f", func(c *column) (figures, bool) { return c.restored, false }},
 }
 
 func recordsPerS(r meter.Report) float64   { return r.RecordsPerS }
@@ -72,7 +75,10 @@ func (t *table) columns() (list []*column) {
 func (t *table) print(to io.Writer) {
 	cfg, _ := t.config() // checked by Run
 	fmt.Fprintf(to, "\n%d CloudTrail records, %.0f %% of them candidates, and %d S3 lines (%s); rounds: %d\n",
-		cfg.CloudTrail, cfg.Candidates*100, cfg.S3Access, t.mix, t.rounds)
+		cfg.CloudTrail-cfg.Terms, cfg.Candidates*100, cfg.S3Access, t.mix, t.rounds)
+	if cfg.Terms > 0 {
+		fmt.Fprintf(to, "before them %d candidates with an address each\n", cfg.Terms)
+	}
 	fmt.Fprintf(to, "median (smallest..largest); * other work took more than %.1f cores during one of the runs\n\n", disturbed)
 	w := tabwriter.NewWriter(to, 0, 0, 3, ' ', 0)
 	for _, c := range t.columns() {
@@ -98,8 +104,7 @@ func (t *table) print(to io.Writer) {
 		}
 		_ = w.Flush()
 	}
-	wrong := append(append(t.product.wrong(), t.limited.wrong()...), t.peer.wrong()...)
-	if len(wrong) > 0 {
+	if wrong := t.wrong(); len(wrong) > 0 {
 		fmt.Fprintf(to, "\nWRONG ANSWERS\n  %s\n", strings.Join(wrong, "\n  "))
 	}
 	fmt.Fprintf(to, "\n%s\n", t.lastLine())
@@ -112,9 +117,17 @@ func cell(f figures, format string, marked bool) string {
 	return f.text(format)
 }
 
-// judge fails if an answer was wrong. A peer that is wrong is no peer.
+// wrong lists the wrong answers. A peer that is wrong is no peer.
+func (t *table) wrong() (list []string) {
+	for _, c := range append([]*column{t.product, t.limited, t.peer}, t.cold...) {
+		list = append(list, c.wrong()...)
+	}
+	return list
+}
+
+// judge fails if an answer was wrong.
 func (t *table) judge() error {
-	if len(t.product.wrong())+len(t.limited.wrong())+len(t.peer.wrong()) > 0 {
+	if len(t.wrong()) > 0 {
 		return errors.New("there are wrong answers")
 	}
 	return nil

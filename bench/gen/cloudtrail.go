@@ -14,11 +14,11 @@ type apiCall struct {
 }
 
 // drawCall draws a candidate, something that misses one condition of the rule, another S3 data event or something else.
-func (c *chunk) drawCall() apiCall {
+func (c *chunk) drawCall(i int) apiCall {
 	rnd := c.rnd
 	a := apiCall{source: "s3.amazonaws.com", kind: "AssumedRole", account: "111122223333"}
 	switch p := rnd.Float64(); {
-	case p < c.Candidates:
+	case i < c.Terms || p < c.Candidates:
 		a.candidate = true
 		a.name, a.kind, a.account = pick(rnd, candidateNames), "AWSAccount", "anonymous"
 		if rnd.IntN(5) == 0 {
@@ -68,6 +68,8 @@ func (c *chunk) caller(a *apiCall, i int) string {
 	switch {
 	case a.candidate && c.Nonce != 0:
 		n = uint64(i)
+	case i < c.Terms:
+		n = uint64(c.Pool + i) // nobody else's
 	case a.candidate && c.Scanner > 0 && c.rnd.Float64() < c.Scanner:
 		n = 0
 	}
@@ -75,7 +77,7 @@ func (c *chunk) caller(a *apiCall, i int) string {
 }
 
 func (c *chunk) cloudTrail(r *Record, i int, t int64) {
-	rnd, call := c.rnd, c.drawCall()
+	rnd, call := c.rnd, c.drawCall(i)
 	addr := c.caller(&call, i)
 	size := int(1640 * math.Exp(0.181*rnd.NormFloat64()))
 	start := len(c.buf)

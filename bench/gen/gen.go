@@ -18,6 +18,8 @@ type Config struct {
 	Candidates float64 `json:"candidates"` // share of CloudTrail records that the new-terms rule looks at
 	Scanner    float64 `json:"scanner"`    // share of the candidates that come from one address
 	HotBucket  float64 `json:"hot_bucket"` // share of the matching lines that are about one bucket
+	Inside     float64 `json:"inside"`     // share of the lines from approved networks; another 1 % have no address
+	Terms      int     `json:"terms"`      // so many of the CloudTrail records, the first, are candidates with an address of their own
 	S3Data     float64 `json:"s3_data"`    // share of other S3 data events
 	Services   float64 `json:"services"`   // share of events whose source is a service name
 	IPv6       float64 `json:"ipv6"`
@@ -28,7 +30,7 @@ type Config struct {
 // Default is the mix that is measured unless something else is said.
 func Default() Config {
 	return Config{Seed: 1, CloudTrail: 2_000_000, S3Access: 1_000_000, Partitions: 8, Pool: 1_000_000,
-		Buckets: 500, Candidates: 0.02, S3Data: 0.30, Services: 0.12, IPv6: 0.05, Days: 10, Late: 900}
+		Buckets: 500, Candidates: 0.02, Inside: 0.30, S3Data: 0.30, Services: 0.12, IPv6: 0.05, Days: 10, Late: 900}
 }
 
 // Record is one generated record. Rule is empty when no rule looks at it.

@@ -16,10 +16,10 @@ func (c *chunk) s3Line(r *Record, i int, t int64) {
 	var addr string
 	match := true
 	switch p := rnd.Float64(); {
-	case p < 0.30:
+	case p < c.Inside:
 		v := rnd.Uint32()
 		addr, match = netip.AddrFrom4([4]byte{10, byte(v >> 16), byte(v >> 8), byte(v)}).String(), false
-	case p < 0.31:
+	case p < c.Inside+0.01:
 		addr, match = "-", false
 	default:
 		addr = c.address(c.addrs.Uint64())

@@ -20,12 +20,8 @@ func Check(ctx context.Context, bootstrap, topic string, from Offsets, expectedP
 	if err != nil {
 		return gen.Verdict{}, err
 	}
-	values, err := readCommitted(ctx, bootstrap, topic, from)
-	if err != nil {
-		return gen.Verdict{}, err
-	}
-	seen := make([]gen.Alert, 0, len(values))
-	for _, v := range values {
+	var seen []gen.Alert
+	err = readCommitted(ctx, bootstrap, topic, from, func(v []byte) {
 		a, opens, err := ParseAlert(v)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "bad alert %q: %v\n", v, err)
@@ -33,8 +29,8 @@ func Check(ctx context.Context, bootstrap, topic string, from Offsets, expectedP
 		if opens || err != nil {
 			seen = append(seen, a)
 		}
-	}
-	return gen.Compare(expected.Alerts, seen), nil
+	})
+	return gen.Compare(expected.Alerts, seen), err
 }
 
 // ParseAlert reads the fields an alert must have: either the flat ones of the
@@ -99,12 +95,12 @@ func unmarshalOptional(raw json.RawMessage, to *string) error {
 	return json.Unmarshal(raw, to)
 }
 
-// readCommitted returns the committed values of a topic from the given
-// offsets to the end.
-func readCommitted(ctx context.Context, bootstrap, topic string, from Offsets) ([][]byte, error) {
+// readCommitted visits the committed values of a topic from the given offsets to the end: there may be more than there is
+// memory for.
+func readCommitted(ctx context.Context, bootstrap, topic string, from Offsets, visit func(value []byte)) error {
 	adm, err := Admin(bootstrap)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer adm.Close()
 	l, err := adm.ListCommittedOffsets(ctx, topic)
@@ -112,7 +108,7 @@ func readCommitted(ctx context.Context, bootstrap, topic string, from Offsets) (
 		err = l.Error()
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	end := fromListed(l)[topic]
 	at := map[int32]kgo.Offset{}
@@ -124,15 +120,14 @@ func readCommitted(ctx context.Context, bootstrap, topic string, from Offsets) (
 		}
 	}
 	if len(at) == 0 {
-		return nil, nil
+		return nil
 	}
 	cl, err := kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: at}))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer cl.Close()
-	var values [][]byte
 	for len(end) > 0 {
 		// Aborted batches at the very end leave no record to see, hence the time limit.
 		poll, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -143,16 +138,16 @@ func readCommitted(ctx context.Context, bootstrap, topic string, from Offsets) (
 			break
 		}
 		for _, e := range fetches.Errors() {
-			return nil, e.Err
+			return e.Err
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			if !r.Attrs.IsControl() && r.Offset < end[r.Partition] {
-				values = append(values, r.Value)
+				visit(r.Value)
 			}
 			if r.Offset+1 >= end[r.Partition] {
 				delete(end, r.Partition)
 			}
 		})
 	}
-	return values, ctx.Err()
+	return ctx.Err()
 }

@@ -31,8 +31,11 @@ type LatencyReport struct {
 	P95     float64 `json:"p95_ms"`
 	P99     float64 `json:"p99_ms"`
 	Max     float64 `json:"max_ms"`
-	Cores   float64 `json:"cores"`       // that the program took, if latency started it
+	Cores   float64 `json:"cores"` // that the program took, if latency started it
+	Broker  float64 `json:"broker_cores,omitempty"`
 	Other   float64 `json:"other_cores"` // that everything but the program, the broker and bench took
+	// What the program counted in the measured time, as in Report.
+	Counters map[string]float64 `json:"counters,omitempty"`
 }
 
 // An offer is one measurement at a fixed rate.
@@ -45,6 +48,7 @@ type offer struct {
 	duration   time.Duration
 	warmup     time.Duration
 	patience   time.Duration // with alerts that do not come
+	metrics    string
 
 	producer *kgo.Client
 	consumer *kgo.Client
@@ -84,6 +88,7 @@ func measureLatency(ctx context.Context, args []string) (*LatencyReport, error) 
 	fs.IntVar(&o.partitions, "partitions", 8, "partitions of the CloudTrail topic")
 	fs.IntVar(&o.brokerPID, "broker-pid", 0, "process that is no other work")
 	fs.DurationVar(&o.patience, "patience", 15*time.Second, "wait so long for the last alerts")
+	fs.StringVar(&o.metrics, "metrics", "", "URL of the program's Prometheus metrics, to be read before and after the measured time")
 	label := fs.String("label", "", "name of the run")
 	_ = fs.Parse(args) // exits on errors
 	if err := o.connect(ctx); err != nil {
@@ -224,14 +229,8 @@ func (o *offer) load(ctx context.Context, r *LatencyReport) error {
 	o.mu.Lock()
 	o.measured = began.Add(o.warmup)
 	o.mu.Unlock()
-	cpu := func() (program, other float64) {
-		if o.prog != nil {
-			program = o.prog.Sample()
-		}
-		return program, process.MachineCPU() - program - process.CPU(o.brokerPID) - process.SelfCPU()
-	}
+	var before spent
 	var recs []gen.Record
-	var cpuBefore, otherBefore float64
 	interval := time.Second / time.Duration(o.rate)
 	for i := range r.Offered {
 		t := began.Add(time.Duration(i) * interval)
@@ -241,17 +240,22 @@ func (o *offer) load(ctx context.Context, r *LatencyReport) error {
 		if wait := time.Until(t); wait > 500*time.Microsecond {
 			time.Sleep(wait)
 		}
-		if otherBefore == 0 && !t.Before(o.measured) {
-			cpuBefore, otherBefore = cpu()
+		if before.counters == nil && !t.Before(o.measured) {
+			before = o.spent(ctx)
 		}
 		o.send(ctx, &recs[i%gen.ChunkSize], t)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
-	cpuAfter, otherAfter := cpu()
-	r.Cores, r.Other = (cpuAfter-cpuBefore)/o.duration.Seconds(), (otherAfter-otherBefore)/o.duration.Seconds()
-	return o.producer.Flush(ctx)
+	after, seconds := o.spent(ctx), o.duration.Seconds()
+	r.Cores, r.Broker, r.Other = (after.program-before.program)/seconds, (after.broker-before.broker)/seconds, (after.other-before.other)/seconds
+	first, last := <-before.counters, <-after.counters
+	r.Counters = last.counts
+	for name, n := range first.counts {
+		r.Counters[name] -= n
+	}
+	return errors.Join(first.err, last.err, o.producer.Flush(ctx))
 }
 
 // await returns when no alert is due any more, or out of patience.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,9 @@ type run struct {
 	quiet     time.Duration
 	limit     time.Duration
 	killAt    float64
+	metrics   string
+	state     string // folder that is copied to stateCopy between kill and restart
+	stateCopy string
 
 	adm        *kadm.Client
 	start, end kafka.Offsets // of the inputs
@@ -72,6 +76,9 @@ func measure(ctx context.Context, args []string) (*run, error) {
 	fs.DurationVar(&r.quiet, "quiet", 3*time.Second, "the output must not grow for so long")
 	fs.DurationVar(&r.limit, "timeout", 5*time.Minute, "give up after")
 	fs.Float64Var(&r.killAt, "kill-at", 0, "kill -9 the program at this share of the input and start it again")
+	fs.StringVar(&r.metrics, "metrics", "", "URL of the program's Prometheus metrics, to be read at the end")
+	fs.StringVar(&r.state, "state", "", "state directory of the program, for -state-copy")
+	fs.StringVar(&r.stateCopy, "state-copy", "", "copy the state directory to this new one between kill and restart")
 	fs.StringVar(&r.report.Label, "label", "", "name of the run")
 	_ = fs.Parse(args) // exits on errors
 	if r.command == "" || *groups == "" {
@@ -148,6 +155,11 @@ func (r *run) watch(ctx context.Context) (err error) {
 		}
 	}
 	r.report.PeakRSSMB = float64(max(r.prog.Peak(), r.killed.peak)) / 1e6
+	if r.metrics != "" {
+		if r.report.Counters, err = readCounters(ctx, r.metrics); err != nil {
+			return err
+		}
+	}
 	r.prog.Stop(20 * time.Second)
 	r.report.rates(r.half)
 	return nil
@@ -217,6 +229,11 @@ func (r *run) killAndRestart(ctx context.Context, cpu float64) error {
 	}
 	r.last, r.killed.commits = at.Done-r.before, at.Groups
 	r.report.KilledAt = float64(r.last) / float64(r.report.Records)
+	if r.stateCopy != "" {
+		if err := os.CopyFS(r.stateCopy, os.DirFS(r.state)); err != nil {
+			return err
+		}
+	}
 	r.restarted = time.Now()
 	r.lastChange = r.restarted
 	prog, err := process.Start(r.command, r.logPath)

@@ -29,6 +29,8 @@ type Report struct {
 	RestartAllS   float64 `json:"restart_all_s,omitempty"` // to the moment when every group has committed something again
 	Finished      bool    `json:"finished"`
 	gen.Verdict
+	// What the program counted since its last start, if it tells: a metric's sum over its labels, by the name behind firstseen_.
+	Counters map[string]float64 `json:"counters,omitempty"`
 }
 
 // A mark is where a run was at about half of its input.
