@@ -17,9 +17,9 @@ type arena struct {
 
 const (
 	chunkSize = 256 << 10
-	// keptChunks and keptCounters are how much of an arena is kept for the next transaction.
-	keptChunks   = 64
-	keptCounters = 64 << 10
+	// keptChunks are how many are kept for the next transaction, and the last piece of memory for counters, of so many.
+	keptChunks  = 64
+	maxCounters = 64 << 10
 )
 
 // text is b as a string.
@@ -45,7 +45,10 @@ func (a *arena) take(b []byte) []byte {
 // room is an empty slice for n counters.
 func (a *arena) room(n int) []wire.Counter {
 	from := len(a.counters)
-	a.counters = slices.Grow(a.counters, n)[:from+n] // what was taken before stays where it is when this moves
+	if from+n > cap(a.counters) { // what was taken before stays where it is
+		from, a.counters = 0, make([]wire.Counter, 0, max(n, min(2*cap(a.counters), maxCounters)))
+	}
+	a.counters = a.counters[:from+n]
 	return a.counters[from : from : from+n]
 }
 
@@ -58,9 +61,7 @@ func (a *arena) reset() {
 		a.chunks = a.chunks[:keptChunks]
 	}
 	clear(a.counters)
-	if a.counters = a.counters[:0]; cap(a.counters) > keptCounters {
-		a.counters = nil
-	}
+	a.counters = a.counters[:0]
 }
 
 // view is b as a string, as long as nobody writes to b.

@@ -7,6 +7,7 @@ import (
 
 	"firstseen/rules"
 	"firstseen/schemas"
+	"firstseen/schemas/alert"
 	"firstseen/schemas/wire"
 )
 
@@ -134,6 +135,48 @@ func BenchmarkGroup(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+		})
+	}
+}
+
+// BenchmarkGroupAlerts has windows open and close: one operation is a record of 25 matches in one or more entries, later
+// than the window of its group, so it makes an alert and an update.
+func BenchmarkGroupAlerts(b *testing.B) {
+	set := builtin(b)
+	lookup := func(_ []byte, id string) (*alert.Rule, error) { return set.Rule(id).Info(), nil }
+	const now = 1_712_000_000_000
+	for _, entries := range []int{1, 5, 25} {
+		b.Run(fmt.Sprint(entries, "-entries"), func(b *testing.B) {
+			in := NewIngest(set, IngestConfig{Dead: func(*schemas.Message, schemas.DeadLetter) { b.Fatal("dead letter") }})
+			var values [][]byte
+			for day := range 28 {
+				for i := range 25 * 100 {
+					line := fmt.Sprintf(accessLog, fmt.Sprint("203.0.113.", i%7), i)
+					line = strings.Replace(line, "01/Mar/2024:10:00:00", fmt.Sprintf("%02d/Mar/2024:10:00:%02d", 1+day, i/100*entries/25), 1)
+					line = strings.ReplaceAll(line, "acme-logs", fmt.Sprint("acme-", i%100))
+					in.Message(schemas.Message{Value: []byte(line), Topic: "t", Offset: int64(i), Timestamp: now})
+				}
+				if err := in.Flush(func(out Output) { values = append(values, out.Value) }); err != nil {
+					b.Fatal(err)
+				}
+			}
+			var g *Group
+			var view *Overlay
+			size := 0
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if i%len(values) == 0 {
+					g, view = NewGroup(GroupConfig{}), NewOverlay(nil)
+				}
+				outputs, err := g.Record(view, 0, nil, values[i%len(values)], now, lookup)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, out := range outputs {
+					size += len(out.Value)
+				}
+			}
+			b.ReportMetric(float64(size)/float64(b.N), "out-B/op")
 		})
 	}
 }

@@ -55,7 +55,7 @@ func (g *Group) Open(view View, timestamp int64) error {
 	clear(g.queued)
 	err := view.Scan([]byte{WindowKind}, func(key, value []byte) error {
 		var w wire.Window
-		if err := wire.DecodeWindow(value, &w); err != nil {
+		if err := wire.ViewWindow(value, &w, &g.window.memory); err != nil {
 			return err
 		}
 		if at, ok := rules.WindowDue(&w, g.cfg.CloseAfter); ok {
@@ -107,22 +107,21 @@ func (g *Group) closeDue(now int64) error {
 
 // dueWindow closes a window whose time may have come: it is put back if it got matches in the meantime.
 func (g *Group) dueWindow(key []byte, at int64) error {
-	var w wire.Window
-	ok, err := g.load(key, func(value []byte) error { return wire.DecodeWindow(value, &w) })
+	w, ok, err := g.viewWindow(key)
 	if err != nil || !ok {
 		return err
 	}
-	switch due, ok := rules.WindowDue(&w, g.cfg.CloseAfter); {
+	switch due, ok := rules.WindowDue(w, g.cfg.CloseAfter); {
 	case !ok:
 		return nil
 	case due > at:
 		g.queue(due, key)
 		return nil
 	}
-	if err := g.closeWindow(&w); err != nil {
+	if err := g.closeWindow(w); err != nil {
 		return err
 	}
-	return g.storeWindow(key, &w)
+	return g.storeWindow(key, w)
 }
 
 // dueCap is dueWindow for a cap.

@@ -1,6 +1,10 @@
 package stage
 
-import "firstseen/schemas/wire"
+import (
+	"slices"
+
+	"firstseen/schemas/wire"
+)
 
 const (
 	// maxValues is how many values of one summary attribute are counted.
@@ -18,74 +22,84 @@ const (
 // While an attribute has at most 16 values all numbers are exact, and in the order in which the values were first met.
 type counters []wire.Counter
 
-// addValue counts one occurrence of a value, of which own makes a string that stays.
-func (c counters) addValue(attribute string, value []byte, own func([]byte) string) counters {
-	value = cutAt(value, maxCounted)
-	n, least := 0, -1
-	for i := range c {
-		if c[i].Attribute != attribute {
-			continue
-		}
-		if c[i].Value == string(value) {
-			c[i].Count++
-			return c
-		}
-		if n++; least < 0 || c[i].Count < c[least].Count {
-			least = i
-		}
-	}
-	if n < maxValues {
-		return append(c, wire.Counter{Attribute: attribute, Value: own(value), Count: 1})
-	}
-	c[least].Value, c[least].Error = own(value), c[least].Count
-	c[least].Count++
-	return c
-}
-
-// merge adds the counters of other, which stay as they are.
-func (c counters) merge(other counters) counters {
-	if other.single() {
-		for i := range other {
-			c = c.join(&other[i])
-		}
-		return c
-	}
-	return c.mergeAll(other)
-}
-
-// single says whether there is one value of each attribute, as for a match that nothing was folded into.
-func (c counters) single() bool {
-	for i := range c {
-		for j := range c[:i] {
-			if c[i].Attribute == c[j].Attribute {
-				return false
-			}
-		}
-	}
-	return len(c) < maxValues
-}
-
-// join is mergeAll for the only value of its attribute, in one walk.
-func (c counters) join(o *wire.Counter) counters {
-	n, least := 0, -1
+// look returns where o's value is counted. If it is not, at is -1, n is how many values of its attribute are, and least
+// is where the first is of those with the lowest number, or -1.
+func (c counters) look(o *wire.Counter) (at, n, least int) {
+	least = -1
 	for i := range c {
 		if c[i].Attribute != o.Attribute {
 			continue
 		}
 		if c[i].Value == o.Value {
-			c[i].Count += o.Count
-			c[i].Error += o.Error
-			return c
+			return i, 0, 0
 		}
 		if n++; least < 0 || c[i].Count < c[least].Count {
 			least = i
 		}
 	}
-	if n < maxValues {
-		return append(c, *o)
+	return -1, n, least
+}
+
+// addValue counts one occurrence of a value, of which own makes a string that stays.
+func (c counters) addValue(attribute string, value []byte, own func([]byte) string) counters {
+	value = cutAt(value, maxCounted)
+	at, n, least := c.look(&wire.Counter{Attribute: attribute, Value: view(value)})
+	switch {
+	case at >= 0:
+		c[at].Count++
+	case n < maxValues:
+		c = append(c, wire.Counter{Attribute: attribute, Value: own(value), Count: 1})
+	default:
+		c[least].Value, c[least].Error = own(value), c[least].Count
+		c[least].Count++
 	}
-	low := c[least].Count // it may have been met as often as the rarest, whose place it takes
-	c = append(append(c[:least], c[least+1:]...), *o)
+	return c
+}
+
+// merge adds the counters of other, which stay as they are.
+func (c counters) merge(other counters) counters {
+	if !other.single() {
+		return c.mergeAll(other)
+	}
+	for i := range other {
+		c = c.join(&other[i])
+	}
+	return c
+}
+
+// single says whether there is one value of each attribute, as for a match that nothing was folded into.
+func (c counters) single() bool {
+	for i := range c {
+		if c[:i].has(c[i].Attribute) {
+			return false
+		}
+	}
+	return len(c) < maxValues
+}
+
+func (c counters) has(attribute string) bool {
+	for i := range c {
+		if c[i].Attribute == attribute {
+			return true
+		}
+	}
+	return false
+}
+
+// join is mergeAll for the only value of its attribute, in one walk.
+func (c counters) join(o *wire.Counter) counters {
+	at, n, least := c.look(o)
+	if at >= 0 {
+		c[at].Count += o.Count
+		c[at].Error += o.Error
+		return c
+	}
+	low := int64(0)
+	if n >= maxValues {
+		low = c[least].Count // it may have been met as often as the rarest, whose place it takes
+		c = slices.Delete(c, least, least+1)
+	}
+	c = append(c, *o)
 	c[len(c)-1].Count += low
 	c[len(c)-1].Error += low
 	return c
@@ -95,76 +109,53 @@ func (c counters) mergeAll(other counters) counters {
 	before := len(c)
 	for i := range other {
 		o := &other[i]
-		if j := c[:before].find(o); j >= 0 {
-			c[j].Count += o.Count
-			c[j].Error += o.Error
+		at, n, least := c[:before].look(o)
+		if at >= 0 {
+			c[at].Count += o.Count
+			c[at].Error += o.Error
 			continue
 		}
-		n := *o // it may have been met here as often as the rarest that is counted
-		low := c[:before].low(o.Attribute)
-		n.Count += low
-		n.Error += low
-		c = append(c, n)
+		c = append(c, *o)
+		if n >= maxValues { // it may have been met here as often as the rarest that is counted
+			c[len(c)-1].Count += c[least].Count
+			c[len(c)-1].Error += c[least].Count
+		}
 	}
 	for i := range c[:before] {
 		if len(other) < maxValues {
 			break // each value of it is counted
 		}
-		if other.find(&c[i]) < 0 {
-			low := other.low(c[i].Attribute)
-			c[i].Count += low
-			c[i].Error += low
+		if at, n, least := other.look(&c[i]); at < 0 && n >= maxValues {
+			c[i].Count += other[least].Count
+			c[i].Error += other[least].Count
 		}
 	}
+	if len(c) == before {
+		return c
+	}
 	for i := range other {
-		for c.values(other[i].Attribute) > maxValues {
-			c = c.drop(other[i].Attribute)
+		if !other[:i].has(other[i].Attribute) {
+			c = c.trim(other[i].Attribute)
 		}
 	}
 	return c
 }
 
-// drop removes the counter with the lowest number of an attribute, among equals the one added first.
-func (c counters) drop(attribute string) counters {
-	least := -1
-	for i := range c {
-		if c[i].Attribute == attribute && (least < 0 || c[i].Count < c[least].Count) {
-			least = i
+// trim removes those values of an attribute that are too many: the ones with the lowest number, among equals the first.
+func (c counters) trim(attribute string) counters {
+	for {
+		n, least := 0, -1
+		for i := range c {
+			if c[i].Attribute != attribute {
+				continue
+			}
+			if n++; least < 0 || c[i].Count < c[least].Count {
+				least = i
+			}
 		}
-	}
-	return append(c[:least], c[least+1:]...)
-}
-
-// find returns where a counter's value is counted, or -1.
-func (c counters) find(o *wire.Counter) int {
-	for i := range c {
-		if c[i].Attribute == o.Attribute && c[i].Value == o.Value {
-			return i
+		if n <= maxValues {
+			return c
 		}
+		c = slices.Delete(c, least, least+1)
 	}
-	return -1
-}
-
-// values returns how many values of an attribute are counted.
-func (c counters) values(attribute string) (n int) {
-	for i := range c {
-		if c[i].Attribute == attribute {
-			n++
-		}
-	}
-	return n
-}
-
-// low returns the most that a value of the attribute can have occurred without being counted.
-func (c counters) low(attribute string) int64 {
-	if c.values(attribute) < maxValues {
-		return 0
-	}
-	low := int64(1<<63 - 1)
-	for i := range c {
-		if c[i].Attribute == attribute {
-			low = min(low, c[i].Count)
-		}
-	}
-	return low
 }

@@ -69,12 +69,13 @@ func TestCountersKeepTheirBounds(t *testing.T) {
 		}
 		for _, o := range all {
 			c := wire.Counter{Attribute: o.attribute, Value: o.value}
-			if n := occurrences(all, c); total.find(&c) < 0 && n > total.low(o.attribute) {
+			at, values, least := total.look(&c)
+			if n := occurrences(all, c); at < 0 && (values < maxValues || n > total[least].Count) {
 				t.Fatalf("%v is there %d times and not counted in %v", o, n, total)
 			}
 		}
 		for _, attribute := range []string{"bucket", "key"} {
-			if n := total.values(attribute); n > maxValues {
+			if _, n, _ := total.look(&wire.Counter{Attribute: attribute}); n > maxValues {
 				t.Fatalf("%d values of %s", n, attribute)
 			}
 		}
@@ -117,7 +118,7 @@ func TestFrequentValueIsFound(t *testing.T) {
 			c = c.addValue("key", []byte("frequent"), copied)
 		}
 	}
-	if i := c.find(&wire.Counter{Attribute: "key", Value: "frequent"}); i < 0 || c[i].Count-c[i].Error > 250 || c[i].Count < 250 {
+	if i, _, _ := c.look(&wire.Counter{Attribute: "key", Value: "frequent"}); i < 0 || c[i].Count-c[i].Error > 250 || c[i].Count < 250 {
 		t.Errorf("%v", c)
 	}
 }

@@ -12,7 +12,8 @@ import (
 var ErrUnknownRuleset = errors.New("unknown ruleset")
 
 // RuleLookup returns the texts of a rule in the ruleset with the given SHA-256. Its error, ErrUnknownRuleset or
-// another, is returned by the stage with nothing changed: the same call may be made again.
+// another, is returned by the stage with nothing changed: the same call may be made again. What it returned may be used
+// again for the same names, and must stay as it is.
 type RuleLookup func(ruleset []byte, rule string) (*alert.Rule, error)
 
 // GroupConfig is how alerts are made.
@@ -36,6 +37,7 @@ type Group struct {
 	due    dueHeap
 	queued map[string]bool // keys in due
 	counts GroupCounts
+	rules  map[ruleName]*alert.Rule // that were looked up
 	turn
 }
 
@@ -47,14 +49,19 @@ type turn struct {
 	outputs []Output
 	popped  []dueKey
 	counted GroupCounts
-	value   []byte // memory for values of the state
+	key     []byte // memory for the key of a window
+	value   []byte // and for values of the state
 
 	read   wire.Finding // a view of the record
 	memory wire.Memory
 	window struct { // a view of what the state has
-		value  []byte
-		memory wire.Memory
+		wire.Window
+		value    []byte
+		memory   wire.Memory
+		counters counters // where they grow
 	}
+	cap     capWindow
+	summary []wire.Counter // of the alert in hand
 }
 
 // GroupCounts says what a Group has met and made since it was opened, aborted transactions included.
@@ -77,7 +84,7 @@ func NewGroup(cfg GroupConfig) *Group {
 	if len(cfg.Formats) == 0 {
 		cfg.Formats = []alert.Format{alert.ECS}
 	}
-	return &Group{cfg: cfg, queued: map[string]bool{}, turn: turn{writes: NewOverlay(nil)}}
+	return &Group{cfg: cfg, queued: map[string]bool{}, rules: map[ruleName]*alert.Rule{}, turn: turn{writes: NewOverlay(nil)}}
 }
 
 // Record decides on one finding, in the order of its partition, after closing the windows whose time has come by the
@@ -129,9 +136,7 @@ func (g *Group) end(view *Overlay, err error) ([]Output, error) {
 		}
 		return nil, err
 	}
-	for key, value := range g.writes.Writes() {
-		view.Put(key, value) // nothing is deleted here
-	}
+	view.putAll(g.writes)
 	g.counts = g.counted
 	return g.outputs, nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -147,6 +148,23 @@ func TestPolicyOfTheWindowCounts(t *testing.T) {
 	f.Policy.CapCount, f.Entries = 9, []wire.Entry{entryAt(1)}
 	if got := b.record(f, 0); len(got) != 2 || got[0].header != overCap {
 		t.Errorf("the second alert of a cap of 1 made %v", got)
+	}
+}
+
+// A window counts the values of its own matches, also where it takes the place of another within a record.
+func TestWindowCountsItsOwnValues(t *testing.T) {
+	b := newBench(t)
+	f := &wire.Finding{Rule: "rule", Group: "g", Policy: wire.Policy{Period: 60, Threshold: 1}}
+	for _, second := range []int64{0, 1, 100} {
+		e := entryAt(second)
+		e.Counters = []wire.Counter{{Attribute: "key", Value: fmt.Sprint(second), Count: 1}}
+		f.Entries = append(f.Entries, e)
+	}
+	b.record(f, 0)
+	value, _, _ := b.view.Get(nil, WindowKey(nil, f.State, f.Group))
+	var w wire.Window
+	if err := wire.DecodeWindow(value, &w); err != nil || !slices.Equal(w.Counters, f.Entries[2].Counters) {
+		t.Errorf("%+v, %v", w, err)
 	}
 }
 

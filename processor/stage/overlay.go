@@ -5,6 +5,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 // Overlay holds the writes of one transaction over a view: what is read through it is what was written last. It keeps
@@ -48,6 +49,19 @@ func (o *Overlay) Put(key, value []byte) {
 	c.value, c.deleted = append(c.value[:0], value...), false
 }
 
+// putAll writes what another transaction leaves behind, which deletes nothing.
+func (o *Overlay) putAll(of *Overlay) {
+	for i := range of.cells {
+		from := &of.cells[i]
+		j, ok := o.index[from.key]
+		if !ok {
+			j = o.add(from.key)
+		}
+		to := &o.cells[j]
+		to.value, to.deleted = append(to.value[:0], from.value...), false
+	}
+}
+
 // Delete removes a key.
 func (o *Overlay) Delete(key []byte) {
 	c := o.cell(key)
@@ -56,25 +70,30 @@ func (o *Overlay) Delete(key []byte) {
 
 // cell returns the place of a key, an old one or a new one at the end.
 func (o *Overlay) cell(key []byte) *cell {
-	if i, ok := o.index[string(key)]; ok {
-		return &o.cells[i]
+	i, ok := o.index[string(key)]
+	if !ok {
+		i = o.add(string(key))
 	}
+	return &o.cells[i]
+}
+
+func (o *Overlay) add(key string) int {
 	n := len(o.cells)
 	if n < cap(o.cells) {
 		o.cells = o.cells[:n+1] // the value's memory of an earlier transaction is used again
 	} else {
 		o.cells = append(o.cells, cell{})
 	}
-	o.cells[n].key = string(key)
-	o.index[o.cells[n].key] = n
-	return &o.cells[n]
+	o.cells[n].key = key
+	o.index[key] = n
+	return n
 }
 
 // Len is the number of distinct keys written.
 func (o *Overlay) Len() int { return len(o.cells) }
 
 // Writes yields what the transaction leaves behind, once for every key, in the order in which the keys were first
-// written. A nil value deletes the key.
+// written. A nil value deletes the key. Neither may be changed; a key may be kept for longer than until Reset.
 func (o *Overlay) Writes() iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		for i := range o.cells {
@@ -85,7 +104,7 @@ func (o *Overlay) Writes() iter.Seq2[[]byte, []byte] {
 			} else if value == nil {
 				value = []byte{}
 			}
-			if !yield([]byte(c.key), value) {
+			if !yield(unsafe.Slice(unsafe.StringData(c.key), len(c.key)), value) {
 				return
 			}
 		}

@@ -1,7 +1,6 @@
 package stage
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
@@ -32,8 +31,8 @@ func (g *Group) alert(f *wire.Finding, first *wire.Entry, w *wire.Window, c *cap
 	if w != nil {
 		window(a, w)
 		a.Count, a.LastSeen = w.Reported, w.ReachedAt
-		if w.Policy.Threshold <= 1 {
-			a.Summary = nil // that of the first match alone is in the alert, more depends on how matches were combined
+		if w.Policy.Threshold > 1 { // else it is that of the first match alone, and more depends on how matches were combined
+			a.Summary = g.summarize(w.Counters)
 		}
 	}
 	switch {
@@ -72,6 +71,7 @@ func (g *Group) closeWindow(w *wire.Window) error {
 	f := wire.Finding{Ruleset: w.Ruleset, Rule: w.Rule, Group: w.Group}
 	a := g.document(alert.Closed, rule, &f, &w.First)
 	window(a, w)
+	a.Summary = g.summarize(w.Counters)
 	a.Count = w.Count
 	a.LastSeen = max(w.LastSeen, w.First.Match.Time, w.ReachedAt) // the first is in whole seconds
 	switch {
@@ -99,9 +99,27 @@ func (g *Group) closeCap(c *wire.Cap) error {
 	return g.emit(g.overflow(alert.Closed, rule, c), "")
 }
 
-// rule looks a rule up, by names that may be kept: those of a record are its memory.
+// ruleName names a rule of a ruleset.
+type ruleName struct{ ruleset, id string }
+
+// maxRules is how many rules a Group remembers.
+const maxRules = 1000
+
+// rule looks a rule up once, by names that may be kept: those of a record are its memory.
 func (g *Group) rule(ruleset []byte, id string) (*alert.Rule, error) {
-	return g.lookup(bytes.Clone(ruleset), strings.Clone(id))
+	if rule := g.rules[ruleName{view(ruleset), id}]; rule != nil {
+		return rule, nil
+	}
+	name := ruleName{string(ruleset), strings.Clone(id)}
+	rule, err := g.lookup([]byte(name.ruleset), name.id)
+	if err != nil {
+		return nil, err
+	}
+	if len(g.rules) >= maxRules {
+		clear(g.rules)
+	}
+	g.rules[name] = rule
+	return rule, nil
 }
 
 // document makes an alert about one match. Its identity is that of the match and of what was compared: the terms, or
@@ -133,13 +151,20 @@ func window(a *alert.Alert, w *wire.Window) {
 	if w.Policy.Threshold > 1 {
 		a.Group.ReachedAt = w.ReachedAt
 	}
-	a.Summary = slices.Clone(w.Counters)
-	slices.SortStableFunc(a.Summary, func(x, y wire.Counter) int {
+}
+
+// summarize sorts counters for an alert, by their attributes, the most frequent values first. The result is valid until
+// the next.
+func (g *Group) summarize(c []wire.Counter) []wire.Counter {
+	clear(g.summary)
+	g.summary = append(g.summary[:0], c...)
+	slices.SortStableFunc(g.summary, func(x, y wire.Counter) int {
 		if x.Attribute != y.Attribute {
 			return strings.Compare(x.Attribute, y.Attribute)
 		}
 		return int(min(max(y.Count-x.Count, -1), 1))
 	})
+	return g.summary
 }
 
 // groupValues returns what makes the group, without the rule: the key has the values behind it, after a NUL each.
@@ -162,7 +187,10 @@ func (g *Group) overflow(kind string, rule *alert.Rule, c *wire.Cap) *alert.Aler
 // emit renders an alert in every format. held says why it goes to the suppressed topic; empty: it does not.
 func (g *Group) emit(a *alert.Alert, held string) (err error) {
 	for _, format := range g.cfg.Formats {
-		out := Output{To: Alerts, Key: []byte(a.ID.String()), Headers: a.HeadersAs(format)}
+		out := Output{To: Alerts, Headers: a.HeadersAs(format)}
+		if out.Key, err = a.ID.MarshalText(); err != nil {
+			return err
+		}
 		if format == Text {
 			out.Value = []byte(a.Text())
 		} else if out.Value, err = a.Append(nil, format); err != nil {

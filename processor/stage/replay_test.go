@@ -1,9 +1,11 @@
 package stage
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -15,7 +17,8 @@ import (
 // drawFinding draws a finding whose entries look like the combining made them.
 func drawFinding(t *rapid.T) *wire.Finding {
 	group := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "group")
-	f := &wire.Finding{Ruleset: []byte("ruleset"), Rule: group, State: wire.StateID{group[0]}, Group: group, Policy: wire.Policy{
+	ruleset := rapid.SampledFrom([]string{"ruleset", "another"}).Draw(t, "ruleset")
+	f := &wire.Finding{Ruleset: []byte(ruleset), Rule: group, State: wire.StateID{group[0]}, Group: group, Policy: wire.Policy{
 		Period:    rapid.SampledFrom([]int64{0, 60, 600}).Draw(t, "period"),
 		Threshold: rapid.SampledFrom([]int64{1, 1, 3}).Draw(t, "threshold"),
 		CapCount:  rapid.SampledFrom([]int64{0, 0, 2}).Draw(t, "cap"),
@@ -26,7 +29,7 @@ func drawFinding(t *rapid.T) *wire.Finding {
 		f.Entries = append(f.Entries, wire.Entry{Match: wire.Match{
 			Time:    rapid.Int64Range(0, 3000).Draw(t, "time") * 500,
 			EventID: fmt.Sprint(rapid.IntRange(0, 1<<30).Draw(t, "event")),
-		}})
+		}, Counters: drawParts(t, drawCounted(t, 0, 24))})
 	}
 	return f
 }
@@ -100,14 +103,18 @@ func TestReplayIsDeterministic(t *testing.T) {
 func TestUnknownRulesetChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		once, again := newBench(t), newBench(t)
-		now := int64(0)
+		now, highest := int64(0), int64(0)
 		for range rapid.IntRange(1, 25).Draw(t, "records") {
 			now += rapid.SampledFrom([]int64{0, 1000, 2_000_000}).Draw(t, "later")
 			f := drawFinding(t)
 			want := once.record(f, now)
 			fails := rapid.IntRange(0, 3).Draw(t, "lookups before one fails")
 			value, _ := wire.AppendFinding(nil, f)
-			before, highest := maps.Clone(again.store), again.group.Timestamp()
+			if rapid.Bool().Draw(t, "another worker") { // which knows no rule yet
+				again.group = NewGroup(GroupConfig{})
+				again.abort(highest)
+			}
+			before := maps.Clone(again.store)
 			_, err := again.group.Record(again.view, 0, nil, value, now, func(ruleset []byte, rule string) (*alert.Rule, error) {
 				if fails--; fails < 0 {
 					return nil, ErrUnknownRuleset
@@ -129,9 +136,57 @@ func TestUnknownRulesetChangesNothing(t *testing.T) {
 			}
 			again.commit()
 			once.commit()
+			highest = again.group.Timestamp()
 			if fmt.Sprint(got) != fmt.Sprint(want) || !maps.Equal(once.store, again.store) {
 				t.Fatalf("got %v, want %v", got, want)
 			}
 		}
 	})
+}
+
+// TestGroupMemory: what a Group keeps from record to record, it keeps for itself. It decides as one that is new for every
+// record does, and its outputs stay as they are when their records are overwritten.
+func TestGroupMemory(t *testing.T) {
+	names := func(ruleset []byte, rule string) (*alert.Rule, error) {
+		return &alert.Rule{ID: rule, Name: rule, Version: string(ruleset)}, nil
+	}
+	most := 0
+	rapid.Check(t, func(t *rapid.T) {
+		used, fresh := newBench(t), newBench(t)
+		var got []Output
+		var want []shown
+		now := int64(0)
+		for range rapid.IntRange(1, 30).Draw(t, "records") {
+			now += rapid.SampledFrom([]int64{0, 1000, 2_000_000}).Draw(t, "later")
+			value, err := wire.AppendFinding(nil, drawFinding(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			fresh.group = NewGroup(GroupConfig{})
+			fresh.abort(used.group.Timestamp())
+			outputs, err := fresh.group.Record(fresh.view, 0, nil, bytes.Clone(value), now, names)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, show(outputs)...)
+			if outputs, err = used.group.Record(used.view, 0, nil, value, now, names); err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, outputs...)
+			for i := range value {
+				value[i] ^= 0xff
+			}
+			fresh.commit()
+			used.commit()
+		}
+		if most = max(most, len(got)); !slices.Equal(show(got), want) {
+			t.Fatalf("got  %v\nwant %v", show(got), want)
+		}
+		if !maps.Equal(used.store, fresh.store) {
+			t.Fatalf("state:\n got %q\nwant %q", used.store, fresh.store)
+		}
+	})
+	if most < 20 {
+		t.Errorf("at most %d alerts of a Group", most)
+	}
 }

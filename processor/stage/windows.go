@@ -9,11 +9,11 @@ import (
 
 // finding decides on the entries of a finding.
 func (g *Group) finding(f *wire.Finding) error {
-	var c capWindow
-	if err := g.entries(f, &c); err != nil {
+	g.cap = capWindow{}
+	if err := g.entries(f, &g.cap); err != nil {
 		return fmt.Errorf("finding of rule %s: %w", f.Rule, err)
 	}
-	return g.storeCap(&c)
+	return g.storeCap(&g.cap)
 }
 
 func (g *Group) entries(f *wire.Finding, c *capWindow) error {
@@ -28,12 +28,8 @@ func (g *Group) entries(f *wire.Finding, c *capWindow) error {
 		}
 		return nil
 	}
-	key := WindowKey(nil, f.State, f.Group)
-	var w wire.Window
-	value, open, err := g.writes.Get(g.window.value[:0], key)
-	if g.window.value = value; err == nil && open {
-		err = wire.ViewWindow(value, &w, &g.window.memory)
-	}
+	g.key = WindowKey(g.key[:0], f.State, f.Group)
+	w, open, err := g.viewWindow(g.key)
 	if err != nil {
 		return err
 	}
@@ -42,28 +38,30 @@ func (g *Group) entries(f *wire.Finding, c *capWindow) error {
 		g.counted.Entries++
 		g.counted.Matches += 1 + e.Folded
 		t := rules.Second(e.Match.Time)
-		if !open || !rules.InWindow(&w, t) {
+		if !open || !rules.InWindow(w, t) {
 			if open {
-				if err := g.closeWindow(&w); err != nil {
+				if err := g.closeWindow(w); err != nil {
 					return err
 				}
 			}
 			sweepAt := w.SweepAt
-			w, open = rules.OpenWindow(f, e), true
-			w.SweepAt = sweepAt
+			clear(w.Counters)
+			*w, open = rules.OpenWindow(f, e), true
+			w.SweepAt, w.Counters = sweepAt, g.window.counters[:0]
 		}
-		if err := g.join(f, &w, e, c); err != nil {
+		if err := g.join(f, w, e, c); err != nil {
 			return err
 		}
 	}
 	w.SweepAt = rules.SweepAt(w.SweepAt, g.clock, w.Policy.Period*1000)
-	return g.storeWindow(key, &w)
+	return g.storeWindow(g.key, w)
 }
 
 // join counts an entry into the current window and makes the window's alert when it is due.
 func (g *Group) join(f *wire.Finding, w *wire.Window, e *wire.Entry, c *capWindow) error {
 	due := rules.JoinWindow(w, e, g.now)
-	w.Counters = counters(w.Counters).merge(e.Counters)
+	g.window.counters = counters(w.Counters).merge(e.Counters)
+	w.Counters = g.window.counters
 	if !due {
 		return nil
 	}
@@ -73,6 +71,24 @@ func (g *Group) join(f *wire.Finding, w *wire.Window, e *wire.Entry, c *capWindo
 		rules.SuppressWindow(w)
 	}
 	return err
+}
+
+// viewWindow reads a window from the state, through the turn's writes; it is empty if there is none. All of it is memory
+// of the Group, valid until the next; its counters can be added to.
+func (g *Group) viewWindow(key []byte) (w *wire.Window, ok bool, err error) {
+	at := &g.window
+	clear(at.counters)
+	at.Window, at.counters = wire.Window{}, at.counters[:0]
+	at.value, ok, err = g.writes.Get(at.value[:0], key)
+	if err == nil && ok {
+		err = wire.ViewWindow(at.value, &at.Window, &at.memory)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	at.counters = append(at.counters, at.Counters...)
+	at.Counters = at.counters
+	return &at.Window, ok, nil
 }
 
 // load reads a value of the state through the turn's writes.

@@ -166,15 +166,18 @@ func (d *document) hex(path string, b []byte) {
 // id adds an id.
 func (d *document) id(path string, id uuid.UUID) {
 	from := len(d.json)
-	d.json = append(d.json, '"')
+	d.json = append(appendID(append(d.json, '"'), id), '"')
+	d.end(path, from)
+}
+
+func appendID(dst []byte, id uuid.UUID) []byte {
 	for i, part := range [...][]byte{id[:4], id[4:6], id[6:8], id[8:10], id[10:]} {
 		if i > 0 {
-			d.json = append(d.json, '-')
+			dst = append(dst, '-')
 		}
-		d.json = hex.AppendEncode(d.json, part)
+		dst = hex.AppendEncode(dst, part)
 	}
-	d.json = append(d.json, '"')
-	d.end(path, from)
+	return dst
 }
 
 func (d *document) number(path string, n int64) {

@@ -27,15 +27,35 @@ func (a *Alert) ecs(dst []byte, most int) []byte {
 	w := writers.Get().(*ecsWriter)
 	defer writers.Put(w)
 	w.event.read(a.evidence())
+	defer clear(w.event.values) // which are views of the evidence
+	if a.Kind != Gap && w.begin(a.rule(), most-2-flagRoom) && a.write(w, true) {
+		return append(dst, w.out...)
+	}
+	w.document.reset(most - 2 - flagRoom)
+	a.write(w, false) // what there is no room for is for the order to decide
+	return append(dst, w.out...)
+}
+
+// write makes the document. begun says that it has already got what all documents of its rule have. The result is
+// whether nothing was left out.
+func (a *Alert) write(w *ecsWriter, begun bool) (whole bool) {
 	d, e, r := &w.document, &w.event, a.rule()
-	d.reset(most - 2 - flagRoom)
+	if !begun {
+		addKind(d, r, a.Kind)
+	}
 	a.addEvent(d, r, e)
-	addRule(d, r)
+	if !begun {
+		addRule(d, r)
+	}
 	a.addFirstseen(d, r)
-	addThreat(d, r.Threat, &w.threat)
+	if !begun {
+		addThreat(d, r.Threat)
+	}
 	d.text("source.address", e.address())
 	d.addresses("related.ip", e.ips(make([]netip.Addr, 0, 16)))
-	d.texts("tags", r.Tags)
+	if !begun {
+		d.texts("tags", r.Tags)
+	}
 	if r.Panther {
 		a.addContext(d, e) // at the top level, where Panther's users look for them
 	}
@@ -43,13 +63,13 @@ func (a *Alert) ecs(dst []byte, most int) []byte {
 	a.addSummary(d, &w.counters)
 
 	flags := a.flags().Names()
-	if d.full {
+	if whole = !d.full; !whole {
 		flags = append(flags, "truncated")
 	}
 	d.room += flagRoom
 	d.texts("firstseen.flags", flags)
 	w.out = d.appendTo(w.out[:0])
-	return append(dst, w.out...)
+	return whole
 }
 
 // ecsWriter is the memory for a document.
@@ -57,8 +77,37 @@ type ecsWriter struct {
 	document document
 	event    event
 	counters document // of one summary attribute
-	threat   columns
 	out      []byte
+}
+
+// beginning is a document with what all documents of a rule have.
+type beginning struct {
+	rule  *Rule // not another that was made as a copy
+	json  []byte
+	slots slots
+	cost  int
+}
+
+// begin makes the document one that has got what all documents of the rule have, with room for so much in all. It is
+// false if that is too much.
+func (w *ecsWriter) begin(r *Rule, room int) bool {
+	b := r.begun.Load()
+	if b == nil || b.rule != r {
+		d := document{slots: new(slots)}
+		d.reset(MaxBytes)
+		addKind(&d, r, Open)
+		addRule(&d, r)
+		addThreat(&d, r.Threat)
+		d.texts("tags", r.Tags)
+		if b = (&beginning{r, d.json, *d.slots, MaxBytes - d.room}); d.full {
+			b.cost = 2 * MaxBytes
+		}
+		r.begun.Store(b)
+	}
+	d := &w.document
+	d.json, d.values = append(d.json[:0], b.json...), d.values[:0]
+	*d.slots, d.room, d.full = b.slots, room-b.cost, false
+	return d.room >= 0
 }
 
 var writers = sync.Pool{New: func() any { return &ecsWriter{document: document{slots: new(slots)}} }}
@@ -94,31 +143,39 @@ func (a *Alert) created() int64 {
 	return a.Created
 }
 
-// addEvent adds what every alert has whatever its rule.
-func (a *Alert) addEvent(d *document, r *Rule, e *event) {
-	module, provider, action, dataset := "aws", "s3.amazonaws.com", "unknown", r.Dataset
-	if a.Kind == Gap {
-		module, provider, action, dataset = "firstseen", "firstseen", "source-gap", "firstseen.gap"
+// addKind adds what every alert of a rule has whatever it is about.
+func addKind(d *document, r *Rule, kind string) {
+	module, dataset := "aws", r.Dataset
+	if kind == Gap {
+		module, dataset = "firstseen", "firstseen.gap"
 	} else {
 		d.text("cloud.provider", "aws")
 	}
-	d.time("@timestamp", a.Time)
 	d.text("ecs.version", ECSVersion)
-	d.long("message", a.title(), 1000)
 	d.text("event.kind", "alert")
 	d.texts("event.category", []string{"intrusion_detection"})
 	d.texts("event.type", []string{"info"})
+	d.text("event.module", module)
+	d.text("event.dataset", dataset)
+	d.number("event.severity", int64(score(r.Severity)))
+	d.number("event.risk_score", int64(r.riskScore()))
+}
+
+// addEvent adds what every alert has whatever its rule.
+func (a *Alert) addEvent(d *document, r *Rule, e *event) {
+	provider, action := "s3.amazonaws.com", "unknown"
+	if a.Kind == Gap {
+		provider, action = "firstseen", "source-gap"
+	}
+	d.time("@timestamp", a.Time)
+	d.long("message", a.title(), 1000)
 	d.text("event.action", or(e.get("event.action"), action))
 	d.text("event.outcome", or(e.get("event.outcome"), "unknown"))
 	d.text("event.provider", or(e.get("event.provider"), provider))
-	d.text("event.module", module)
-	d.text("event.dataset", dataset)
 	d.id("event.id", a.ID)
 	d.time("event.start", a.FirstSeen)
 	d.time("event.end", a.LastSeen)
 	d.time("event.created", a.created())
-	d.number("event.severity", int64(score(r.Severity)))
-	d.number("event.risk_score", int64(r.riskScore()))
 	d.text("event.reason", a.reason(r, e))
 }
 
@@ -211,25 +268,18 @@ func addOrigin(d *document, m *wire.Match) {
 	d.number("firstseen.origin.index", int64(o.Index))
 }
 
-// columns are the ids, names and references of tactics, techniques and subtechniques.
-type columns [3][3][]string
-
 var threatPaths = [3][3]string{
 	{"threat.tactic.id", "threat.tactic.name", "threat.tactic.reference"},
 	{"threat.technique.id", "threat.technique.name", "threat.technique.reference"},
 	{"threat.technique.subtechnique.id", "threat.technique.subtechnique.name", "threat.technique.subtechnique.reference"},
 }
 
-// addThreat adds tactics and techniques, collected in c. ECS has arrays of ids, names and references; one framework.
-func addThreat(d *document, threats []Threat, c *columns) {
+// addThreat adds tactics and techniques. ECS has arrays of ids, names and references; one framework.
+func addThreat(d *document, threats []Threat) {
 	if len(threats) == 0 {
 		return
 	}
-	for level := range c {
-		for i := range c[level] {
-			c[level][i] = c[level][i][:0]
-		}
-	}
+	var c [3][3][]string // the ids, names and references of tactics, techniques and subtechniques
 	add := func(level int, id, name, reference string) {
 		to := &c[level]
 		to[0], to[1], to[2] = append(to[0], id), append(to[1], name), append(to[2], reference)

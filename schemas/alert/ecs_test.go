@@ -85,9 +85,8 @@ func TestECSFields(t *testing.T) {
 func TestECSConstants(t *testing.T) {
 	severities := map[string]float64{"low": 21, "medium": 47, "high": 73, "critical": 99}
 	for severity, number := range severities {
-		rule := *rareSource
-		rule.Severity, rule.RiskScore = severity, 0
-		doc := parse(t, (&Alert{Kind: Open, Rule: &rule}).AppendECS(nil))
+		rule := &Rule{Category: rareSource.Category, Dataset: rareSource.Dataset, Severity: severity}
+		doc := parse(t, (&Alert{Kind: Open, Rule: rule}).AppendECS(nil))
 		for path, want := range map[string]any{
 			"event.kind": "alert", "ecs.version": "9.4.0", "event.module": "aws", "event.dataset": "aws.cloudtrail",
 			"event.severity": number, "event.risk_score": number, "rule.category": "new_terms",

@@ -4,11 +4,12 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"firstseen/schemas"
 )
 
-// event is the evidence of the event that an alert shows, taken apart.
+// event is the evidence of the event that an alert shows, taken apart. It is a view of the evidence.
 type event struct {
 	values []fieldValue     // in the order of the evidence
 	at     [maxPlaces]int32 // by place of a field the first value, as its number in values from 1; 0: none
@@ -35,9 +36,9 @@ func (a *Alert) evidence() schemas.Evidence {
 // read makes it the event of that evidence.
 func (e *event) read(evidence schemas.Evidence) {
 	e.values, e.at = e.values[:0], [maxPlaces]int32{}
-	for f, text := range evidence.Texts() {
+	for f, value := range evidence.All() {
 		i := fieldPlaces[f]
-		e.values = append(e.values, fieldValue{i, text})
+		e.values = append(e.values, fieldValue{i, unsafe.String(unsafe.SliceData(value), len(value))})
 		if e.at[i] == 0 {
 			e.at[i] = int32(len(e.values))
 		}
@@ -140,15 +141,17 @@ func (e *event) region() string {
 	if r := e.get("cloud.region"); r != "" {
 		return r
 	}
-	labels := strings.Split(strings.ToLower(e.first("aws.s3access.host_header", "tls.client.server_name")), ".")
-	for i, label := range labels {
+	rest, more := strings.ToLower(e.first("aws.s3access.host_header", "tls.client.server_name")), true
+	for more {
+		var label string
+		label, rest, more = strings.Cut(rest, ".")
 		if r, ok := strings.CutPrefix(label, "s3-"); ok && strings.Count(r, "-") >= 2 {
 			return r
 		}
-		if label == "s3" && i+1 < len(labels) {
-			next := labels[i+1]
-			if next == "dualstack" && i+2 < len(labels) {
-				next = labels[i+2]
+		if label == "s3" {
+			next, behind, also := strings.Cut(rest, ".")
+			if next == "dualstack" && also {
+				next, _, _ = strings.Cut(behind, ".")
 			}
 			if strings.Count(next, "-") >= 2 {
 				return next

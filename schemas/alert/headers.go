@@ -44,23 +44,32 @@ func (a *Alert) HeadersAs(f Format) [][2]string {
 	if f == Avro {
 		contentType = "application/avro"
 	}
-	return [][2]string{
+	var ends [3]int // in the values that are made for it, which are one string
+	b := a.appendEventID(make([]byte, 0, 256))
+	ends[0] = len(b)
+	b = append(append(b, "firstseen.alert."...), a.Kind...)
+	ends[1] = len(b)
+	b = append(append(b, "/firstseen/rules/"...), url.PathEscape(r.ID)...)
+	ends[2] = len(b)
+	s := string(appendTime(b, a.Time))
+	return (&[10][2]string{ // room for one more
 		{"content-type", contentType},
 		{"ce_specversion", "1.0"},
-		{"ce_id", a.eventID()},
-		{"ce_type", "firstseen.alert." + a.Kind},
-		{"ce_source", "/firstseen/rules/" + url.PathEscape(r.ID)},
-		{"ce_time", string(appendTime(make([]byte, 0, 32), a.Time))},
+		{"ce_id", s[:ends[0]]},
+		{"ce_type", s[ends[0]:ends[1]]},
+		{"ce_source", s[ends[1]:ends[2]]},
+		{"ce_time", s[ends[2]:]},
 		{"firstseen-rule", r.ID},
 		{"firstseen-severity", strings.ToLower(r.Severity)},
 		{"firstseen-format", string(f)},
-	}
+	})[:9]
 }
 
-// eventID tells documents of one alert apart: updates have its id and the count they bring.
-func (a *Alert) eventID() string {
-	if a.Kind != Closed {
-		return a.ID.String()
+// appendEventID appends what tells documents of one alert apart: updates have its id and the count they bring.
+func (a *Alert) appendEventID(dst []byte) []byte {
+	dst = appendID(dst, a.ID)
+	if a.Kind == Closed {
+		dst = strconv.AppendInt(append(dst, "/closed/"...), max(a.Count, a.Suppressed), 10)
 	}
-	return a.ID.String() + "/closed/" + strconv.FormatInt(max(a.Count, a.Suppressed), 10)
+	return dst
 }

@@ -106,8 +106,8 @@ func TestManyValues(t *testing.T) {
 	if flags, _ := at(doc, "firstseen.flags"); len(arns.([]any)) != 64 || !equal(flags, []string{"truncated"}) {
 		t.Errorf("%d values, flags %v", len(arns.([]any)), flags)
 	}
-	a, rule := *samples(t)[0].alert, *rareSource
-	a.Rule, rule.Tags = &rule, make([]string, 65)
+	a := *samples(t)[0].alert
+	a.Rule = &Rule{Tags: make([]string, 65)}
 	if flags, _ := at(parse(t, a.AppendECS(nil)), "firstseen.flags"); !equal(flags, []string{"truncated"}) {
 		t.Errorf("65 tags: flags %v", flags)
 	}

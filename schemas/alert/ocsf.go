@@ -42,7 +42,7 @@ func (a *Alert) AppendOCSF(dst []byte) []byte {
 	d.text("metadata.version", OCSFVersion)
 	d.text("metadata.product.name", "firstseen")
 	d.text("metadata.product.vendor_name", "firstseen")
-	d.text("metadata.uid", a.eventID())
+	d.text("metadata.uid", string(a.appendEventID(nil)))
 	d.text("metadata.log_name", r.Dataset)
 	d.text("metadata.event_code", r.ID)
 	if a.Match != nil {

@@ -43,6 +43,7 @@ func TestECSIsTheReference(t *testing.T) {
 func referenceECS(a *Alert, most int) []byte {
 	d := newDocument(most - 2 - flagRoom)
 	r, e := a.rule(), a.event()
+	addKind(d, r, a.Kind)
 	a.addEvent(d, r, e)
 	addRule(d, r)
 	a.addFirstseen(d, r)

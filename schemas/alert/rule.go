@@ -1,5 +1,7 @@
 package alert
 
+import "sync/atomic"
+
 // Rule is what an alert says about its rule. Texts are as in the rule file; empty ones are left out of the documents.
 type Rule struct {
 	ID, Name, Version string
@@ -18,6 +20,8 @@ type Rule struct {
 	SummaryAttributes []string
 	NetworksVersion   string // which state of the allowlist's networks
 	Panther           bool   // the alert carries the names of Panther's alert context
+
+	begun atomic.Pointer[beginning] // made for the first document; a Rule that has been shown must not change
 }
 
 // Threat is a tactic of a framework and techniques of it.
