@@ -28,6 +28,7 @@ func (r *Range) Load(from, to Position, run *Run) error {
 // ingest is Apply by way of a table. The keys come in their order, each once.
 func (r *Range) ingest(from, to Position, writes Writes) error {
 	return r.move(from, to, func() error {
+		defer r.forget()
 		s := r.store
 		name := s.fs.PathJoin(s.path(), fmt.Sprint(tablePrefix, r.stage, "-", r.partition))
 		return s.guard(func() error {

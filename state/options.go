@@ -14,8 +14,8 @@ import (
 type Options struct {
 	// MemTableBytes is the size of one memtable; up to three exist at a time. 16 MiB by default.
 	MemTableBytes int
-	// CacheBytes is the memory for blocks, memtables not counted. 64 MiB by default, which holds the filters of 10
-	// million terms five times over.
+	// CacheBytes is the memory for blocks and for the values written last, which get an eighth of it; memtables are not
+	// counted. 64 MiB by default, which holds the filters of 10 million terms four times over and 90,000 values.
 	CacheBytes int64
 	// ReadOnly opens an existing store to look at. It still takes the lock.
 	ReadOnly bool
@@ -45,6 +45,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// recentBytes is the memory for the values written last.
+func (o Options) recentBytes() int64 { return o.CacheBytes / 8 }
+
 // deleteDelay is how long the disk space of a deleted range may wait for a flush.
 const deleteDelay = 10 * time.Second
 
@@ -56,7 +59,7 @@ func (s *Store) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 		MemTableSize:       uint64(s.opts.MemTableBytes),
 		// Pebble reserves its memtables in the block cache: with 64 MiB there would be nothing left, and filters that
 		// are read from disk for every key make a miss eight times as slow.
-		CacheSize:             s.opts.CacheBytes + memtables,
+		CacheSize:             s.opts.CacheBytes - s.opts.recentBytes() + memtables,
 		FlushDelayDeleteRange: deleteDelay, // or a deleted range keeps its disk until other keys fill the memtable
 		ReadOnly:              s.opts.ReadOnly,
 		Lock:                  lock,

@@ -8,8 +8,10 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/batchrepr"
 
 	"firstseen/schemas/wire"
 )
@@ -34,13 +36,14 @@ type Writes = iter.Seq2[[]byte, []byte]
 // A Range is the state of one partition of a stage. Invariant: keys and position change together, and only from the
 // position that the change was computed from.
 //
-// Reads take no lock and see the last batch applied. A lane whose range was taken over in the meantime may read a
-// mixture; it finds out when it applies what it has made of it.
+// Reads do not wait for batches and see the last one applied. A lane whose range was taken over in the meantime may read
+// a mixture; it finds out when it applies what it has made of it.
 type Range struct {
 	store     *Store
 	stage     Stage
 	partition int32
 	prefix    [prefixLen]byte
+	held      atomic.Uint32 // the id in recent
 
 	mu      sync.Mutex
 	loaded  bool // position and present are those on disk
@@ -81,13 +84,20 @@ func (r *Range) Get(dst, key []byte) (value []byte, ok bool, err error) {
 	if len(key) == 0 || key[0] == reserved {
 		return dst, false, nil
 	}
+	if err := r.store.failure(); err != nil {
+		return dst, false, err
+	}
+	if dst, ok = r.store.recent.get(dst, r.held.Load(), key); ok {
+		return dst, true, nil
+	}
 	return r.get(dst, key)
 }
 
 var consultFilters = pebble.IterOptions{UseL6Filters: true}
 
-// get is Get for every key. Most keys asked for are new, and Pebble's own Get would read a block of the last level to
-// learn that: only a prefix seek can be told to consult the filters there too. The prefix is the whole key.
+// get is Get for every key, from the store. Most keys that are not among the recent ones are new, and Pebble's own Get
+// would read a block of the last level to learn that: only a prefix seek can be told to consult the filters there too.
+// The prefix is the whole key.
 func (r *Range) get(dst, key []byte) ([]byte, bool, error) {
 	if err := r.store.failure(); err != nil {
 		return dst, false, err
@@ -201,6 +211,7 @@ func (r *Range) move(from, to Position, write func() error) error {
 		return fmt.Errorf("apply to %v: %w", r, err)
 	}
 	if err := write(); err != nil {
+		r.forget() // whatever has become of it
 		return fmt.Errorf("apply to %v: %w", r, err)
 	}
 	r.pos, r.present = to, true
@@ -255,10 +266,41 @@ func (r *Range) clear() error {
 	return nil
 }
 
-// commit writes a batch and ends its use. A store that has failed may go on using it.
+// commit writes a batch, and then holds what it wrote among the recent values. It ends the batch's use; a store that has
+// failed may go on using it. mu is held.
 func (r *Range) commit(batch *pebble.Batch) error {
-	return r.store.guard(func() error { return errors.Join(batch.Commit(pebble.NoSync), batch.Close()) })
+	return r.store.guard(func() error {
+		written := batch.Reader() // a large batch gives its memory to the store
+		err := batch.Commit(pebble.NoSync)
+		if err == nil {
+			r.hold(written)
+		}
+		return errors.Join(err, batch.Close())
+	})
 }
+
+// hold takes the writes of a committed batch among the recent values.
+func (r *Range) hold(written batchrepr.Reader) {
+	id := r.held.Load()
+	for {
+		kind, key, value, more, err := written.Next()
+		switch {
+		case err == nil && !more:
+			return
+		case err == nil && kind == pebble.InternalKeyKindSet && key[prefixLen] == reserved:
+		case err == nil && kind == pebble.InternalKeyKindSet:
+			r.store.recent.put(id, key[prefixLen:], value)
+		case err == nil && kind == pebble.InternalKeyKindDelete:
+			r.store.recent.remove(id, key[prefixLen:])
+		default:
+			r.forget()
+			return
+		}
+	}
+}
+
+// forget holds nothing of the range among the recent values any more.
+func (r *Range) forget() { r.held.Store(r.store.recent.newID()) }
 
 // successor returns the first key after all that begin with a prefix. A range's prefix begins with its stage, so there
 // always is one.

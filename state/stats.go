@@ -11,7 +11,7 @@ type Stats struct {
 	DiskBytes   uint64 // all files of the store, logs included
 	FreeBytes   uint64 // what the file system has left for us
 	Keys        uint64 // estimate: keys overwritten lately count more than once, those still in memory not at all
-	MemoryBytes uint64 // memtables and cached blocks
+	MemoryBytes uint64 // memtables, cached blocks and the values written last
 }
 
 // Stats returns the figures of the store. It opens every file there is: once in some seconds is often enough.
@@ -20,7 +20,7 @@ func (s *Store) Stats() (Stats, error) {
 		return Stats{}, err
 	}
 	m := s.db.Metrics()
-	st := Stats{DiskBytes: m.DiskSpaceUsage(), MemoryBytes: m.MemTable.Size + m.MemTable.ZombieSize + uint64(m.BlockCache.Size)}
+	st := Stats{DiskBytes: m.DiskSpaceUsage(), MemoryBytes: m.MemTable.Size + m.MemTable.ZombieSize + uint64(m.BlockCache.Size) + s.recent.bytes()}
 	if disk, err := s.fs.GetDiskUsage(s.path()); err == nil {
 		st.FreeBytes = disk.AvailBytes // a file system in memory does not say
 	}

@@ -59,6 +59,7 @@ type Store struct {
 
 	watched vfs.FS                // reports writes that fail
 	tables  sstable.WriterOptions // of those that are ingested
+	recent  *recent
 
 	mu     sync.Mutex
 	ranges map[[prefixLen]byte]*Range
@@ -79,7 +80,7 @@ func Open(dir string, opts Options) (*Store, error) {
 		}
 		dir = abs
 	}
-	s := &Store{dir: dir, fs: opts.FS, opts: opts, stop: make(chan struct{}), ranges: map[[prefixLen]byte]*Range{}}
+	s := &Store{dir: dir, fs: opts.FS, opts: opts, stop: make(chan struct{}), ranges: map[[prefixLen]byte]*Range{}, recent: newRecent(opts.recentBytes())}
 	lock, err := lockDir(s.fs, s.path(), opts.ReadOnly)
 	if err != nil {
 		return nil, err
@@ -208,6 +209,7 @@ func (s *Store) rangeOf(stage Stage, partition int32) *Range {
 	r, ok := s.ranges[prefix]
 	if !ok {
 		r = &Range{store: s, stage: stage, partition: partition, prefix: prefix}
+		r.forget()
 		s.ranges[prefix] = r
 	}
 	return r

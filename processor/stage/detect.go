@@ -67,8 +67,9 @@ func (d *Detect) Record(view *Overlay, clock int64, key, value []byte, timestamp
 		}
 	case fire:
 		d.counts.Findings++
-		var kept wire.Candidate // until Flush
-		if err := wire.DecodeCandidate(value, &kept); err != nil {
+		// The record is gone before Flush, and d.memory used again.
+		var kept wire.Candidate
+		if err := wire.ViewCandidate(d.findings.arena.take(value), &kept, new(wire.Memory)); err != nil {
 			return err // it was read before
 		}
 		d.find(&kept, previous)
