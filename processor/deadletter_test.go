@@ -43,7 +43,7 @@ func rejectedOutput(t *testing.T, brokers string) {
 			for n := range 2 * addresses {
 				value := anonymous(fmt.Sprintf("198.51.100.%d", n%addresses), day0.Add(time.Duration(n)*time.Second))
 				if n == fat {
-					value = fatten(value)
+					value = fatten(value, 0)
 				}
 				if n%addresses != fat || n == fat {
 					records = append(records, &kgo.Record{Topic: app + "-cloudtrail", Value: []byte(value)})
@@ -118,9 +118,42 @@ func TestDeadLettersFitTheirTopic(t *testing.T) {
 	}
 }
 
-// fatten makes of a record one whose evidence no compression brings below 4 KiB.
-func fatten(record string) string {
-	letters := hex.EncodeToString([]byte(noise(2500)))
+// TestTogetherTooLarge: what comes of one message fits its topic record by record, but not in one batch. It is no dead
+// letter.
+func TestTogetherTooLarge(t *testing.T) {
+	t.Parallel()
+	b := broker(t)
+	c, app := newTestCluster(t, b.Addr()), newApp()
+	c.createSources(app, 1, nil)
+	set, dir := mustLoad(t, rules.LoadOptions{Set: noCap}), filepath.Join(t.TempDir(), "state")
+	in := c.start(testConfig(b.Addr(), app, "one", dir, set))
+	in.awaitReady(c)
+	c.alter(app+".candidates", "max.message.bytes", "9000")
+	const addresses = 9 // some share one of four partitions
+	var fat []string
+	for n := range addresses {
+		fat = append(fat, fatten(anonymous(fmt.Sprintf("198.51.100.%d", n), day0), n))
+	}
+	records := []*kgo.Record{
+		{Topic: app + "-cloudtrail", Value: []byte(`{"Records":[` + strings.Join(fat, ",") + `]}`)},
+		{Topic: app + "-cloudtrail", Value: []byte(anonymous("198.51.100.100", day0))},
+	}
+	if err := c.cl.ProduceSync(context.Background(), records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	c.awaitDrained(app, 30*time.Second)
+	if in.counted("transaction_aborts_total", "ingest") == 0 {
+		t.Error("nothing was refused")
+	}
+	in.stop()
+	if alerts, dead := c.alerts(app), c.read(app+".dlq"); len(alerts) != addresses+1 || len(dead) > 0 {
+		t.Errorf("%d alerts, %d dead letters; want %d and none", len(alerts), len(dead), addresses+1)
+	}
+}
+
+// fatten makes of a record the n-th of those whose evidence no compression brings below 4 KiB.
+func fatten(record string, n int) string {
+	letters := hex.EncodeToString([]byte(noise(2500 * (n + 1))[2500*n:]))
 	for n, field := range []string{`curl/8.7.1`, `"key":"a`, `"bucketName":"acme-data`, `"eventType":"AwsApiCall`, `"requestID":"`} {
 		record = strings.Replace(record, field, field+letters[1000*n:1000*(n+1)], 1)
 	}

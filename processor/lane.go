@@ -30,8 +30,9 @@ type lane struct {
 
 	sess  session
 	out   output
-	slice int // messages polled at once: fewer where one takes long
-	limit int // messages of a turn: halved to find a record whose output is refused
+	slice int  // messages polled at once: fewer where one takes long
+	limit int  // messages of a turn: halved to find a record whose output is refused
+	apart bool // each record is sent in a batch of its own
 
 	lastCommit time.Time
 	lastPurge  time.Time
@@ -196,7 +197,7 @@ func (l *lane) options(made <-chan struct{}) []kgo.Opt {
 		kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(512<<10),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
-		kgo.ManualFlushing(), kgo.MaxBufferedRecords(math.MaxInt32), // a transaction is sent at its end, in as few batches as it fills
+		kgo.ManualFlushing(), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(math.MaxInt32), // see buffer
 		kgo.WithLogger(clientLog{l.log}),
 	)
 	opts = append(opts, l.w.memory.Options()...)
@@ -277,7 +278,7 @@ func (l *lane) turn(ctx context.Context) error {
 		return l.rewind(end)
 	}
 	l.lastCommit = time.Now()
-	l.limit = min(l.limit*2, l.w.cfg.Commit.Messages)
+	l.limit, l.apart = min(l.limit*2, l.w.cfg.Commit.Messages), false
 	if p := l.part(l.refused.tp); p != nil && p.next > l.refused.offset {
 		l.refused = refusal{}
 	}

@@ -23,6 +23,7 @@ import (
 type output struct {
 	ctx      context.Context // ends when the transaction has taken too long
 	sent     int             // records produced
+	held     int             // bytes of those that the client holds
 	messages int             // input messages
 	last     refusal         // the last input message, without an error
 	outputs  [stage.Suppressed + 1]int
@@ -34,7 +35,7 @@ type output struct {
 
 func (o *output) reset(ctx context.Context) {
 	o.ctx = ctx
-	o.sent, o.messages, o.outputs, o.counts = 0, 0, [len(o.outputs)]int{}, o.counts[:0]
+	o.sent, o.held, o.messages, o.outputs, o.counts = 0, 0, 0, [len(o.outputs)]int{}, o.counts[:0]
 	o.mu.Lock()
 	o.first = nil
 	o.mu.Unlock()
@@ -66,14 +67,34 @@ func (l *lane) counted() {
 
 // send produces r in the transaction. done, if not nil, is called with the record as the broker took it.
 func (l *lane) send(r *kgo.Record, done func(*kgo.Record)) {
-	l.out.sent++
-	l.sess.Produce(l.out.ctx, r, func(r *kgo.Record, err error) {
+	l.buffer(r, func(r *kgo.Record, err error) {
 		if err != nil {
 			l.out.fail(fmt.Errorf("%s: %w", topicPartition{r.Topic, r.Partition}, err))
 		} else if done != nil {
 			done(r)
 		}
 	})
+}
+
+const (
+	// maxHeld is how many bytes of records the client holds before they are sent, though the transaction goes on.
+	maxHeld = 32 << 20
+	// heldRecord is what a record takes besides key and value, about.
+	heldRecord = 300
+)
+
+// buffer produces r in the transaction, at the latest at its end.
+func (l *lane) buffer(r *kgo.Record, done func(*kgo.Record, error)) {
+	l.out.sent++
+	l.out.held += len(r.Key) + len(r.Value) + heldRecord
+	l.sess.Produce(l.out.ctx, r, done)
+	if l.out.held < maxHeld && !l.apart {
+		return
+	}
+	l.out.held = 0
+	if err := l.awaitTaken(l.out.ctx); err != nil {
+		l.out.fail(err)
+	}
 }
 
 // isRejection reports whether a produce error is about the record itself. Only such errors lead toward a dead letter;
@@ -83,9 +104,14 @@ func isRejection(err error) bool {
 }
 
 // bisect narrows down which input message led to output that the broker refuses, or to a panic: every failed turn halves
-// the next, and a turn of one message names it.
+// the next, and a turn of one message names it. Refused output may only be too much in one batch: it is sent record by
+// record before the message is given up.
 func (l *lane) bisect(reason schemas.Reason, err error) {
-	if l.out.messages == 1 {
+	switch {
+	case l.out.messages != 1:
+	case reason == schemas.RejectedOutput && !l.apart:
+		l.apart = true
+	default:
 		l.refused = l.out.last
 		l.refused.reason, l.refused.err = reason, err
 	}
@@ -168,8 +194,7 @@ func (l *lane) deadLetter(r *kgo.Record, d schemas.DeadLetter) {
 		p = partition(key, l.w.partitions[topic])
 	}
 	letter := &kgo.Record{Topic: topic, Partition: p, Key: key, Value: value, Headers: headers}
-	l.out.sent++
-	l.sess.Produce(l.out.ctx, letter, func(_ *kgo.Record, err error) {
+	l.buffer(letter, func(_ *kgo.Record, err error) {
 		if err == nil {
 			return
 		}

@@ -71,6 +71,9 @@ func (l *lane) resume(p *part, have int64, offsets map[string]int64) (next int64
 	open, heard := l.w.control.requests(l.stage, p.tp, 0)
 	p.heard = heard
 	for _, r := range open {
+		if r.Use == "" {
+			p.heard = 0 // heed carries it out, however long ago it was asked
+		}
 		at, known := offsets[r.Use]
 		if !known || at < 0 {
 			continue
@@ -117,6 +120,9 @@ func (l *lane) heed() error {
 	l.mu.Unlock()
 	for _, p := range l.owned() {
 		open, next := l.w.control.requests(l.stage, p.tp, p.heard)
+		open = slices.DeleteFunc(open, func(r *Request) bool { // what the takeover has done
+			return slices.ContainsFunc(p.answers, func(a reply) bool { return a.request.ID == r.ID })
+		})
 		if err := elsewhere(p.tp, open); err != nil {
 			return err
 		}

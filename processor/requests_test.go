@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -93,6 +94,40 @@ func TestForgetRule(t *testing.T) {
 	}
 	if alerts[traffic.NewTermsRule] != 40 || alerts["other"] != 20 {
 		t.Errorf("alerts by rule %v: each address is new twice for the rule that was reset, once for the other", alerts)
+	}
+}
+
+// TestForgetRuleLater: what was asked while no worker ran is done by the one that starts.
+func TestForgetRuleLater(t *testing.T) {
+	t.Parallel()
+	b := broker(t)
+	c, app := newTestCluster(t, b.Addr()), newApp()
+	c.createSources(app, 1, nil)
+	cfg := testConfig(b.Addr(), app, "one", filepath.Join(t.TempDir(), "state"), mustLoad(t, rules.LoadOptions{Set: noCap}))
+	in := c.start(cfg)
+	if err := c.cl.ProduceSync(context.Background(), &kgo.Record{Topic: app + "-cloudtrail", Value: []byte(anonymous("198.51.100.1", day0))}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	c.awaitDrained(app, 20*time.Second)
+	in.stop()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	answers, asked := map[string]int{}, make(chan error, 1)
+	go func() {
+		asked <- Ask(ctx, cfg, Request{Stage: StageDetect, Partition: -1, Rule: traffic.NewTermsRule}, func(_, done string) { answers[done]++ })
+	}()
+	c.await("the request is in control", 20*time.Second, func() bool {
+		return slices.ContainsFunc(c.read(app+".control"), func(r *kgo.Record) bool { return strings.HasPrefix(string(r.Key), prefixRequest) })
+	})
+	in = c.start(cfg)
+	if err := <-asked; err != nil {
+		t.Fatal(err)
+	}
+	in.stop()
+	none, one := "deleted 0 keys of rule "+traffic.NewTermsRule, "deleted 1 keys of rule "+traffic.NewTermsRule
+	if answers[none] != 3 || answers[one] != 1 || len(answers) != 2 {
+		t.Errorf("answers %v", answers)
 	}
 }
 

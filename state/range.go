@@ -257,6 +257,7 @@ func (r *Range) standsAt(from Position) error {
 
 // clear removes all keys and the position. mu is held.
 func (r *Range) clear() error {
+	r.forget()
 	batch := r.store.db.NewBatch()
 	_ = batch.DeleteRange(r.key(), successor(r.prefix[:]), nil)
 	if err := r.commit(batch); err != nil {

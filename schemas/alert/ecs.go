@@ -99,7 +99,7 @@ func (w *ecsWriter) begin(r *Rule, room int) bool {
 		addRule(&d, r)
 		addThreat(&d, r.Threat)
 		d.texts("tags", r.Tags)
-		if b = (&beginning{r, d.json, *d.slots, MaxBytes - d.room}); d.full {
+		if b = (&beginning{r, d.json, *d.slots, MaxBytes - d.room}); d.full || len(d.values) > 0 { // or it has what has no place
 			b.cost = 2 * MaxBytes
 		}
 		r.begun.Store(b)
