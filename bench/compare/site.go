@@ -51,9 +51,10 @@ func open(ctx context.Context, root, dir string, port int, results string) (s *s
 	if err != nil {
 		return nil, err
 	}
+	opened := s // s is nil where an error is returned
 	defer func() {
 		if err != nil {
-			s.close()
+			opened.close()
 		}
 	}()
 	out, err := command(ctx, s.root, "scripts/kafka", "start", "--dir", s.path("kafka"), "--port", strconv.Itoa(port))
