@@ -67,6 +67,14 @@ func (o *options) siteFlags(fs *flag.FlagSet) {
 	fs.StringVar(&o.bin, "bin", "", "this program is measured; default: it is built from the repository")
 }
 
+// open opens the site for the data set that was asked for.
+func (o *options) open(ctx context.Context) (s *site, cfg gen.Config, err error) {
+	if cfg, err = o.config(); err == nil {
+		s, err = open(ctx, o.root, o.dir, o.port, o.results)
+	}
+	return s, cfg, err
+}
+
 // config is the data set.
 func (o *options) config() (gen.Config, error) {
 	s, ok := sizes[o.size]
@@ -109,11 +117,7 @@ func Run(ctx context.Context, args []string) (err error) {
 	if o.terms != 0 && *parts != "kill" {
 		return errors.New("-terms goes with -parts kill: the other figures are for other inputs")
 	}
-	cfg, err := o.config()
-	if err != nil {
-		return err
-	}
-	s, err := open(ctx, o.root, o.dir, o.port, o.results)
+	s, cfg, err := o.open(ctx)
 	if err != nil {
 		return err
 	}

@@ -39,11 +39,7 @@ func Growth(ctx context.Context, args []string) error {
 	o := &options{}
 	o.flags(fs)
 	_ = fs.Parse(args) // exits on errors
-	cfg, err := o.config()
-	if err != nil {
-		return err
-	}
-	s, err := open(ctx, o.root, o.dir, o.port, o.results)
+	s, cfg, err := o.open(ctx)
 	if err != nil {
 		return err
 	}

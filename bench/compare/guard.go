@@ -19,11 +19,7 @@ func Guard(ctx context.Context, args []string) error {
 	if *base == "" {
 		return errors.New("guard needs -base, a revision of the repository")
 	}
-	cfg, err := o.config()
-	if err != nil {
-		return err
-	}
-	s, err := open(ctx, o.root, o.dir, o.port, o.results)
+	s, cfg, err := o.open(ctx)
 	if err != nil {
 		return err
 	}
