@@ -238,7 +238,7 @@ func (l *lane) turn(ctx context.Context) error {
 	l.begun = false
 	began := time.Now()
 	if err := l.awaitTaken(end); err != nil {
-		return fmt.Errorf("%w: flush: %w", errOutcome, err)
+		return l.doubt(ctx, fmt.Errorf("flush: %w", err))
 	}
 	if err := l.out.err(); err != nil {
 		l.log.Warn("a record could not be produced; the transaction is aborted and its input read again", "error", err)
@@ -272,7 +272,7 @@ func (l *lane) turn(ctx context.Context) error {
 	case err != nil && l.w.cfg.hooks.goOnAfterUnknown:
 		return l.goOn(end)
 	case err != nil:
-		return fmt.Errorf("%w: %w", errOutcome, err)
+		return l.doubt(ctx, err)
 	case !committed:
 		l.w.metrics.aborts.WithLabelValues(string(l.stage)).Inc()
 		return l.rewind(end)

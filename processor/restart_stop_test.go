@@ -126,6 +126,60 @@ func TestStopWithoutBrokers(t *testing.T) {
 	}
 }
 
+// TestStopWhileJoining stops a worker whose group is joining, and waits for a member that has stopped as well. The
+// transaction in hand cannot be committed: it is aborted, and the stop is one like any other.
+func TestStopWhileJoining(t *testing.T) {
+	t.Parallel()
+	b := broker(t)
+	c, app := newTestCluster(t, b.Addr()), newApp()
+	c.createSources(app, 2, nil)
+	cfg := testConfig(b.Addr(), app, "one", t.TempDir(), mustLoad(t, rules.LoadOptions{Set: noCap}))
+	in := c.start(cfg)
+	in.awaitReady(c)
+	group, lane := in.cfg.group(StageIngest), in.cfg.laneName(StageIngest, 0)
+	ctx, cancel := context.WithCancel(context.Background())
+	member := func(name string) *kgo.Client {
+		return c.client(kgo.WithContext(ctx), kgo.ConsumerGroup(group), kgo.ConsumeTopics(app+"-cloudtrail", app+"-s3access"), kgo.InstanceID(name),
+			kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.SessionTimeout(45*time.Second))
+	}
+	second := member("second")
+	c.await("the second member is in the group", 30*time.Second, func() bool {
+		groups, err := c.adm.DescribeGroups(context.Background(), group)
+		return err == nil && groups[group].State == "Stable" && len(groups[group].Members) == 2
+	})
+	second.Close() // which leaves it in the group
+	joining, once := make(chan struct{}), sync.Once{}
+	b.Cluster.ControlKey(int16(kmsg.JoinGroup), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
+		if id := req.(*kmsg.JoinGroupRequest).InstanceID; id != nil && *id == lane {
+			once.Do(func() { close(joining) })
+		}
+		return nil, nil, false
+	})
+	defer member("third").Close()
+	defer cancel() // before Close, which waits for the second as well
+	<-joining
+	for n := range 4 { // some of these partitions are the worker's
+		topic := app + []string{"-cloudtrail", "-s3access"}[n%2]
+		r := &kgo.Record{Topic: topic, Partition: int32(n / 2), Value: []byte(anonymous("192.0.2.1", time.Now()))}
+		if err := c.cl.ProduceSync(context.Background(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.await("a transaction is in hand", 30*time.Second, func() bool {
+		txn, err := c.adm.DescribeTransactions(context.Background(), lane)
+		return err == nil && txn[lane].State == "Ongoing" && len(txn[lane].Topics[app+".candidates"]) > 0
+	})
+	began := time.Now()
+	in.stop()
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the stop took %s", took)
+	}
+	if open, err := c.adm.ListTransactions(context.Background(), nil, []string{"Ongoing"}); err != nil || len(open) > 0 {
+		t.Errorf("open transactions: %v, %v", open, err)
+	}
+}
+
 // TestRolledBack starts a worker on a store that a newer version wrote: it restores its state from the changelogs, and
 // leaves what it cannot read where it can be found. A store of another program it does not touch.
 func TestRolledBack(t *testing.T) {

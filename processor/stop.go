@@ -7,13 +7,16 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // A stop takes no longer than stopWithin, whatever the brokers do. Most of it is for the transactions in hand: what is
-// not ended by then stays open, and the next start of the instance ends it, or its time-out. Nothing that is in doubt is
-// applied, so a transaction that was committed after all is read from the changelog, like after a kill.
+// not committed by then is aborted. What cannot be aborted either stays open, and the next start of the instance ends it, or
+// its time-out. Nothing that is in doubt is applied, so a transaction that was committed after all is read from the
+// changelog, like after a kill.
 const (
 	stopCommit = 2500 * time.Millisecond
+	stopAbort  = 800 * time.Millisecond // after stopCommit
 	stopClose  = 3500 * time.Millisecond
 	stopWithin = 4500 * time.Millisecond
 )
@@ -35,6 +38,19 @@ func lifetime(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // errOutcome ends a session, and may have left a transaction open.
 var errOutcome = fmt.Errorf("%w: the outcome of a transaction is unknown", errSession)
+
+// doubt is the error of a transaction that ended with err, or has not ended. In a stop it is aborted: a group that is
+// joining takes no commit, and goes on joining for as long as members that have stopped too are waited for.
+func (l *lane) doubt(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		short, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopAbort)
+		defer cancel()
+		if _, failed := l.sess.End(short, kgo.TryAbort, l.fence); failed == nil {
+			return fmt.Errorf("%w: aborted, as the worker stops: %w", errSession, err)
+		}
+	}
+	return fmt.Errorf("%w: %w", errOutcome, err)
+}
 
 // stopped is the error of a lane that had err when it was asked to stop: none, unless the brokers were silent about what it
 // had sent. What they refused is as good as aborted.
