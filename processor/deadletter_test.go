@@ -28,13 +28,15 @@ func rejectedOutput(t *testing.T, brokers string) {
 	for _, test := range []struct {
 		stage         Stage
 		input, output string
+		set           []string
 	}{
-		{StageIngest, "-cloudtrail", ".candidates"}, {StageDetect, ".candidates", ".findings"}, {StageGroup, ".findings", ".alerts"},
+		{StageIngest, "-cloudtrail", ".candidates", noCap}, {StageDetect, ".candidates", ".findings", windowed},
+		{StageDetect, ".candidates", ".alerts", noCap}, {StageGroup, ".findings", ".alerts", windowed},
 	} {
-		t.Run(string(test.stage), func(t *testing.T) {
+		t.Run(string(test.stage)+" to "+test.output, func(t *testing.T) {
 			c, app := newTestCluster(t, brokers), newApp()
 			c.createSources(app, 1, nil)
-			set, dir := mustLoad(t, rules.LoadOptions{Set: noCap}), filepath.Join(t.TempDir(), "state")
+			set, dir := mustLoad(t, rules.LoadOptions{Set: test.set}), filepath.Join(t.TempDir(), "state")
 			in := c.start(testConfig(brokers, app, "one", dir, set))
 			in.awaitReady(c)
 			c.alter(app+test.output, "max.message.bytes", "4500")

@@ -14,17 +14,16 @@ type groupStep struct {
 	records int
 	bytes   int64 // of outputs
 	outputs []stage.Output
-	byRule  map[ruleOutput]int // documents of the transaction
-}
-
-type ruleOutput struct {
-	rule string
-	to   stage.Destination
+	byRule  documents
 }
 
 func newGroupStep(l *lane) *groupStep {
-	cfg := stage.GroupConfig{CloseAfter: l.w.cfg.CloseAfter.Milliseconds(), SuppressedTopic: l.w.cfg.topic(topicSuppressed), Formats: l.w.cfg.Outputs}
-	return &groupStep{lane: l, cfg: cfg, byRule: map[ruleOutput]int{}}
+	return &groupStep{lane: l, cfg: l.w.cfg.alerts(), byRule: documents{}}
+}
+
+// alerts is how alerts are made.
+func (c *Config) alerts() stage.GroupConfig {
+	return stage.GroupConfig{CloseAfter: c.CloseAfter.Milliseconds(), SuppressedTopic: c.topic(topicSuppressed), Formats: c.Outputs}
 }
 
 func (s *groupStep) ready(p *part) error {
@@ -46,26 +45,12 @@ func (s *groupStep) flush() error {
 	m := s.lane.w.metrics
 	for _, o := range s.outputs {
 		s.lane.output(o)
-		for _, h := range o.Headers {
-			if h[0] == "firstseen-rule" {
-				s.byRule[ruleOutput{h[1], o.To}]++
-			}
-		}
+		s.byRule.add(o)
 	}
-	for of, n := range s.byRule {
-		s.lane.count(func() { m.byRule.WithLabelValues(of.rule, of.to.String()).Add(float64(n)) })
-	}
+	s.byRule.count(s.lane)
 	for _, p := range s.lane.touched {
 		before, now := p.counted, p.group.Counts()
-		s.lane.count(func() {
-			m.alerts.WithLabelValues(alert.Open).Add(float64(now.Alerts - before.Alerts))
-			m.alerts.WithLabelValues(alert.Closed).Add(float64(now.Closed - before.Closed))
-			m.alerts.WithLabelValues(alert.Overflow).Add(float64(now.Overflows - before.Overflows))
-			m.suppressed.WithLabelValues("cap").Add(float64(now.SuppressedByCap - before.SuppressedByCap))
-			m.suppressed.WithLabelValues("learning").Add(float64(now.SuppressedByLearning - before.SuppressedByLearning))
-			m.suppressed.WithLabelValues("shadow").Add(float64(now.SuppressedByShadow - before.SuppressedByShadow))
-			p.counted = now
-		})
+		s.lane.count(func() { m.made(before, now); p.counted = now })
 	}
 	n := s.records
 	s.lane.count(func() { m.messages.WithLabelValues(string(StageGroup)).Add(float64(n)) })
@@ -80,3 +65,36 @@ func (s *groupStep) drop() {
 }
 
 func (s *groupStep) size() (int, int64) { return s.records, s.bytes }
+
+// documents are those of a transaction, by rule and topic.
+type documents map[ruleOutput]int
+
+type ruleOutput struct {
+	rule string
+	to   stage.Destination
+}
+
+func (d documents) add(o stage.Output) {
+	for _, h := range o.Headers {
+		if h[0] == "firstseen-rule" {
+			d[ruleOutput{h[1], o.To}]++
+		}
+	}
+}
+
+// count has the metrics count them when the transaction has been committed.
+func (d documents) count(l *lane) {
+	for of, n := range d {
+		l.count(func() { l.w.metrics.byRule.WithLabelValues(of.rule, of.to.String()).Add(float64(n)) })
+	}
+}
+
+// made counts the alerts that were made between two counts.
+func (m *metrics) made(before, now stage.GroupCounts) {
+	m.alerts.WithLabelValues(alert.Open).Add(float64(now.Alerts - before.Alerts))
+	m.alerts.WithLabelValues(alert.Closed).Add(float64(now.Closed - before.Closed))
+	m.alerts.WithLabelValues(alert.Overflow).Add(float64(now.Overflows - before.Overflows))
+	m.suppressed.WithLabelValues("cap").Add(float64(now.SuppressedByCap - before.SuppressedByCap))
+	m.suppressed.WithLabelValues("learning").Add(float64(now.SuppressedByLearning - before.SuppressedByLearning))
+	m.suppressed.WithLabelValues("shadow").Add(float64(now.SuppressedByShadow - before.SuppressedByShadow))
+}

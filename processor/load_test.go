@@ -16,6 +16,9 @@ import (
 // noCap switches off the cap on alerts, so that every finding is one alert.
 var noCap = []string{traffic.NewTermsRule + ".max_alerts=off"}
 
+// windowed has a dedup window for each address, so that every finding is decided on by the group stage, and is one alert.
+var windowed = append([]string{traffic.NewTermsRule + ".dedup={by: [source.address], period: 60m}"}, noCap...)
+
 // load makes n records over 20 days, many of which match, and the model of what must come of them.
 func load(t *testing.T, app string, seed uint64, n int, partitions int) ([]*kgo.Record, *traffic.Model) {
 	t.Helper()

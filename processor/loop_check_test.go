@@ -75,12 +75,12 @@ func (l *loop) output() (ids []string) {
 
 // fold is what an input partition makes of an empty state, record by record: the events of its findings, and the state.
 func (l *loop) fold(p int32, upTo int64) (ids []string, view *stage.Overlay, clock int64) {
-	d := stage.NewDetect()
+	d := stage.NewDetect(stage.GroupConfig{})
 	view = stage.NewOverlay(nil)
 	var highest int64
 	for _, r := range l.c.log(loopApp+"."+topicCandidates, p).truth(upTo) {
 		clock, highest = stage.Advance(clock, highest, r.Timestamp.UnixMilli())
-		if err := d.Record(view, clock, r.Key, r.Value, r.Timestamp.UnixMilli()); err != nil {
+		if err := d.Record(view, clock, r.Key, r.Value, r.Timestamp.UnixMilli(), nil); err != nil {
 			l.t.Fatal(err)
 		}
 	}

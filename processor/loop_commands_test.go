@@ -296,7 +296,7 @@ func (l *loop) produceInput(args []string) {
 	log := l.c.log(loopApp+"."+topicCandidates, p)
 	now := time.Now().Add(l.c.ahead).UnixMilli()
 	value, err := wire.AppendCandidate(nil, &wire.Candidate{Ruleset: make([]byte, 32), Rule: "rule", State: wire.StateID{1}, Terms: []string{k}, Group: k,
-		Policy: wire.Policy{Threshold: 1}, History: loopHistory.Milliseconds(), Count: 1, Last: now,
+		Policy: wire.Policy{Threshold: 1, Period: 1}, History: loopHistory.Milliseconds(), Count: 1, Last: now,
 		First: wire.Match{Time: now, EventID: fmt.Sprintf("%s@%d/%d", k, p, log.end())}})
 	if err != nil {
 		l.t.Fatal(err)

@@ -63,7 +63,7 @@ func TestPanicIsIsolated(t *testing.T) {
 			t.Parallel()
 			c, app := newTestCluster(t, brokers), newApp()
 			c.createSources(app, 1, nil)
-			set, dir := mustLoad(t, rules.LoadOptions{Set: noCap}), filepath.Join(t.TempDir(), "state")
+			set, dir := mustLoad(t, rules.LoadOptions{Set: windowed}), filepath.Join(t.TempDir(), "state")
 			cfg := testConfig(brokers, app, "one", dir, set)
 			cfg.Partitions = 1 // all in one transaction
 			cfg.hooks.step = func(s Stage, real step) step {

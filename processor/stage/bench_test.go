@@ -93,10 +93,10 @@ func BenchmarkDetect(b *testing.B) {
 				}
 				values = append(values, value)
 			}
-			d, view := NewDetect(), NewOverlay(memory{})
+			d, view := NewDetect(GroupConfig{}), NewOverlay(memory{})
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if err := d.Record(view, 0, nil, values[i%len(values)], 0); err != nil {
+				if err := d.Record(view, 0, nil, values[i%len(values)], 0, texts); err != nil {
 					b.Fatal(err)
 				}
 				if i%10_000 == 9_999 {

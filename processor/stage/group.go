@@ -2,6 +2,7 @@ package stage
 
 import (
 	"errors"
+	"fmt"
 
 	"firstseen/schemas/alert"
 	"firstseen/schemas/wire"
@@ -73,6 +74,16 @@ type GroupCounts struct {
 	SuppressedByLearning                int64 // alerts
 }
 
+// add adds what the detect stage made, where no window and no cap is.
+func (c GroupCounts) add(d GroupCounts) GroupCounts {
+	c.Entries += d.Entries
+	c.Matches += d.Matches
+	c.Alerts += d.Alerts
+	c.SuppressedByShadow += d.SuppressedByShadow
+	c.SuppressedByLearning += d.SuppressedByLearning
+	return c
+}
+
 // NewGroup returns the stage for a partition without state. For one with state, call Open.
 func NewGroup(cfg GroupConfig) *Group {
 	if cfg.CloseAfter == 0 {
@@ -137,6 +148,24 @@ func (g *Group) end(view *Overlay, err error) ([]Output, error) {
 		return nil, err
 	}
 	view.putAll(g.writes)
+	g.counts = g.counted
+	return g.outputs, nil
+}
+
+// stateless says whether every entry of a finding is an alert, or a suppressed one, whatever the state is.
+func stateless(f *wire.Finding) bool {
+	return f.Held || f.Policy.Period <= 0 && f.Policy.CapCount <= 0
+}
+
+// alone makes the alert of an entry of a stateless finding. Its outputs and errors are those of Record.
+func (g *Group) alone(f *wire.Finding, e *wire.Entry, timestamp int64, lookup RuleLookup) ([]Output, error) {
+	g.now = timestamp
+	g.begin(nil, 0, lookup)
+	g.counted.Entries++
+	g.counted.Matches++
+	if _, err := g.alert(f, e, nil, nil); err != nil {
+		return nil, fmt.Errorf("finding of rule %s: %w", f.Rule, err)
+	}
 	g.counts = g.counted
 	return g.outputs, nil
 }

@@ -90,7 +90,7 @@ func TestUnreadableRecordIsAnError(t *testing.T) {
 		if _, err := b.group.Record(b.view, 0, nil, value, 5, texts); !errors.Is(err, want) {
 			t.Errorf("group: %v, want %v", err, want)
 		}
-		if err := NewDetect().Record(b.view, 0, nil, value, 5); !errors.Is(err, want) {
+		if err := NewDetect(GroupConfig{}).Record(b.view, 0, nil, value, 5, texts); !errors.Is(err, want) {
 			t.Errorf("detect: %v, want %v", err, want)
 		}
 	}

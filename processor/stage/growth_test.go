@@ -138,7 +138,7 @@ func (g *growth) run(b *testing.B, mix string) {
 		"uniform": func() uint32 { return rng.Uint32N(uint32(g.terms)) },
 		"new":     func() uint32 { g.next++; return g.next },
 	}[mix]
-	d := NewDetect()
+	d := NewDetect(GroupConfig{})
 	var spent time.Duration
 	transaction := func(n int) {
 		b.StopTimer()
@@ -146,7 +146,7 @@ func (g *growth) run(b *testing.B, mix string) {
 		before := cpuTime(b)
 		b.StartTimer()
 		for i := range n {
-			if err := d.Record(g.views[g.of[i]], growthTime, nil, g.values[i], growthTime); err != nil {
+			if err := d.Record(g.views[g.of[i]], growthTime, nil, g.values[i], growthTime, texts); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -76,7 +76,7 @@ func (p path) follow(t rapid.TB, set *rules.Set, messages []schemas.Message, cut
 		},
 	})
 	terms, windows := NewOverlay(o), NewOverlay(o)
-	detect, group := NewDetect(), NewGroup(GroupConfig{})
+	detect, group := NewDetect(GroupConfig{}), NewGroup(GroupConfig{})
 	must := func(err error) {
 		if err != nil {
 			t.Fatal(err)
@@ -84,10 +84,14 @@ func (p path) follow(t rapid.TB, set *rules.Set, messages []schemas.Message, cut
 	}
 	now := int64(0)
 	pass := func(out Output) {
+		if out.To == Alerts || out.To == Suppressed {
+			o.outputs = append(o.outputs, out)
+			return
+		}
 		o.records = append(o.records, out)
 		key, value := o.lend(out.Key), o.lend(out.Value)
 		if out.To == Candidates {
-			must(detect.Record(terms, now, key, value, now))
+			must(detect.Record(terms, now, key, value, now, texts))
 		} else {
 			outputs, err := group.Record(windows, now, key, value, now, texts)
 			must(err)

@@ -47,7 +47,7 @@ type Counts struct {
 func NewPipeline(set *rules.Set, cfg PipelineConfig) (*Pipeline, error) {
 	p := &Pipeline{
 		cfg: cfg, set: set,
-		ingest: NewIngest(set, cfg.Ingest), detect: NewDetect(), group: NewGroup(cfg.Group),
+		ingest: NewIngest(set, cfg.Ingest), detect: NewDetect(cfg.Group), group: NewGroup(cfg.Group),
 		terms: NewOverlay(cfg.Terms), windows: NewOverlay(cfg.Windows),
 	}
 	return p, p.group.Open(p.windows, 0)
@@ -108,8 +108,12 @@ func (p *Pipeline) output(out Output) {
 	if p.err != nil {
 		return
 	}
-	if out.To == Candidates {
-		p.do(p.detect.Record(p.terms, p.clock, out.Key, out.Value, p.now))
+	switch out.To {
+	case Candidates:
+		p.do(p.detect.Record(p.terms, p.clock, out.Key, out.Value, p.now, p.rule))
+		return
+	case Alerts, Suppressed:
+		p.cfg.Emit(out)
 		return
 	}
 	outputs, err := p.group.Record(p.windows, p.clock, out.Key, out.Value, p.now, p.rule)
@@ -150,9 +154,9 @@ func (p *Pipeline) rule(ruleset []byte, id string) (*alert.Rule, error) {
 	return &alert.Rule{ID: id, Name: id}, nil
 }
 
-// Counts returns what was met and made so far.
+// Counts returns what was met and made so far. The alerts of the detect stage are among those of the group stage.
 func (p *Pipeline) Counts() Counts {
-	return Counts{Ingest: p.ingest.Counts(), Detect: p.detect.Counts(), Group: p.group.Counts()}
+	return Counts{Ingest: p.ingest.Counts(), Detect: p.detect.Counts(), Group: p.group.Counts().add(p.detect.Alerts())}
 }
 
 // Terms is the state of the detect stage as it is now.
