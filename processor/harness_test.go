@@ -198,14 +198,19 @@ func (c *cluster) client(opts ...kgo.Opt) *kgo.Client {
 	return cl
 }
 
-// createSources creates the source topics of an app.
+// createSources creates the source topics of an app. Brokers know them a moment after the controller does.
 func (c *cluster) createSources(app string, partitions int32, configs map[string]*string) {
 	c.t.Helper()
-	for _, name := range []string{app + "-cloudtrail", app + "-s3access"} {
+	names := []string{app + "-cloudtrail", app + "-s3access"}
+	for _, name := range names {
 		if _, err := c.adm.CreateTopic(context.Background(), partitions, -1, configs, name); err != nil {
 			c.t.Fatal(err)
 		}
 	}
+	c.await("the source topics can be read", 30*time.Second, func() bool {
+		ends, err := c.adm.ListEndOffsets(context.Background(), names...)
+		return err == nil && ends.Error() == nil && len(ends[names[0]]) == int(partitions) && len(ends[names[1]]) == int(partitions)
+	})
 }
 
 // await polls until ok, which asks a broker, is true.

@@ -172,10 +172,11 @@ func (s *modelSession) free() bool {
 
 func (s *modelSession) End(ctx context.Context, try kgo.TransactionEndTry, fence func(*kmsg.TxnOffsetCommitRequest) error) (committed bool, err error) {
 	defer func() { s.revoked = false }()
-	if s.reload && !bool(try) { // again, since what came of the last request is not known
-		s.reload = false
-		_, _, err := s.ProducerID(ctx)
-		return false, err
+	if s.reload && !bool(try) { // again, since what came of the last request is not known: only asks for the producer id
+		if _, _, err := s.ProducerID(ctx); err == nil {
+			s.reload = false
+		}
+		return false, nil
 	}
 	for _, b := range s.buffered {
 		b.done(b.r, kgo.ErrAborting)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -234,5 +235,46 @@ func TestClockSkew(t *testing.T) {
 	}
 	if said := "is the clock of its producer behind?\" lane=" + app + "-ingest-one-0 topic=" + app + "-cloudtrail partition=1 offset=0"; strings.Count(book.String(), said) != 1 {
 		t.Errorf("the log does not say once %s:\n%s", said, book.String())
+	}
+}
+
+// TestAlertsAreCounted has every second transaction aborted, where detect makes the alerts and where group does. The
+// metrics count what was committed.
+func TestAlertsAreCounted(t *testing.T) {
+	t.Parallel()
+	for name, set := range map[string][]string{"of detect": noCap, "of group": windowed} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, app := newTestCluster(t, embedded(t)), newApp()
+			c.createSources(app, 1, nil)
+			cfg := testConfig(c.brokers, app, "one", filepath.Join(t.TempDir(), "state"), mustLoad(t, rules.LoadOptions{Set: set}))
+			cfg.Commit.Messages = 5
+			var turns atomic.Int64
+			cfg.hooks.beforeEnd = func() {}
+			cfg.hooks.abort = func() bool { return turns.Add(1)%2 == 1 }
+			var records []*kgo.Record
+			for n := range 40 {
+				value := anonymous(fmt.Sprintf("198.51.100.%d", n), day0.Add(time.Duration(n)*time.Second))
+				records = append(records, &kgo.Record{Topic: app + "-cloudtrail", Value: []byte(value)})
+			}
+			if err := c.cl.ProduceSync(context.Background(), records...).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			in := c.start(cfg)
+			c.awaitDrained(app, 30*time.Second)
+			in.stop()
+			made := Stage(strings.TrimPrefix(name, "of "))
+			if in.counted("transaction_aborts_total", string(made)) == 0 {
+				t.Error("no transaction with alerts was aborted")
+			}
+			if written := len(c.read(app + ".alerts")); written != 40 {
+				t.Fatalf("%d alerts were written, want 40", written)
+			}
+			for _, metric := range [][]string{{"alerts_total", "open"}, {"rule_documents_total", "alerts"}} {
+				if got := in.counted(metric...); got != 40 {
+					t.Errorf("%s is %v, want 40", metric[0], got)
+				}
+			}
+		})
 	}
 }

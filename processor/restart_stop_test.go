@@ -127,9 +127,15 @@ func TestStopWithoutBrokers(t *testing.T) {
 }
 
 // TestStopWhileJoining stops a worker whose group is joining, and waits for a member that has stopped as well. The
-// transaction in hand cannot be committed: it is aborted, and the stop is one like any other.
+// transaction in hand cannot be committed: it is aborted, and the stop is one like any other; unless that is not possible
+// either.
 func TestStopWhileJoining(t *testing.T) {
 	t.Parallel()
+	t.Run("aborted", func(t *testing.T) { t.Parallel(); stopWhileJoining(t, true) })
+	t.Run("unknown", func(t *testing.T) { t.Parallel(); stopWhileJoining(t, false) })
+}
+
+func stopWhileJoining(t *testing.T, canAbort bool) {
 	b := broker(t)
 	c, app := newTestCluster(t, b.Addr()), newApp()
 	c.createSources(app, 2, nil)
@@ -170,14 +176,28 @@ func TestStopWhileJoining(t *testing.T) {
 		txn, err := c.adm.DescribeTransactions(context.Background(), lane)
 		return err == nil && txn[lane].State == "Ongoing" && len(txn[lane].Topics[app+".candidates"]) > 0
 	})
+	if !canAbort {
+		for _, key := range []kmsg.Key{kmsg.EndTxn, kmsg.InitProducerID} {
+			b.Cluster.ControlKey(key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+				b.Cluster.KeepControl()
+				return nil, errors.New("the coordinator is down"), true
+			})
+		}
+	}
 	began := time.Now()
-	in.stop()
+	in.cancel()
+	<-in.ended
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("the stop took %s", took)
 	}
-	if open, err := c.adm.ListTransactions(context.Background(), nil, []string{"Ongoing"}); err != nil || len(open) > 0 {
+	open, err := c.adm.ListTransactions(context.Background(), nil, []string{"Ongoing"})
+	if err != nil || len(open) > 0 == canAbort {
 		t.Errorf("open transactions: %v, %v", open, err)
 	}
+	if errors.Is(in.err, ErrUnreachable) == canAbort || in.err != nil && canAbort {
+		t.Errorf("ended with %v", in.err)
+	}
+	in.err = nil
 }
 
 // TestRolledBack starts a worker on a store that a newer version wrote: it restores its state from the changelogs, and

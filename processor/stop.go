@@ -42,14 +42,21 @@ var errOutcome = fmt.Errorf("%w: the outcome of a transaction is unknown", errSe
 // doubt is the error of a transaction that ended with err, or has not ended. In a stop it is aborted: a group that is
 // joining takes no commit, and goes on joining for as long as members that have stopped too are waited for.
 func (l *lane) doubt(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		short, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopAbort)
-		defer cancel()
-		if _, failed := l.sess.End(short, kgo.TryAbort, l.fence); failed == nil {
-			return fmt.Errorf("%w: aborted, as the worker stops: %w", errSession, err)
-		}
+	if ctx.Err() == nil {
+		return fmt.Errorf("%w: %w", errOutcome, err)
 	}
-	return fmt.Errorf("%w: %w", errOutcome, err)
+	short, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopAbort)
+	defer cancel()
+	_, failed := l.sess.End(short, kgo.TryAbort, l.fence)
+	if failed == nil { // by asking for the producer id again, perhaps: then its answer is what counts
+		_, _, failed = l.sess.ProducerID(short)
+	}
+	var refused *kerr.Error
+	if failed != nil && !(errors.As(failed, &refused) && !refused.Retriable) {
+		return fmt.Errorf("%w: %w; to end it: %v", errOutcome, err, failed) //nolint:errorlint // a refusal that would be tried again says nothing
+	}
+	l.log.Info("the transaction in hand could not be committed in time and was ended, as the worker stops", "because", err)
+	return fmt.Errorf("%w: %w", errSession, err)
 }
 
 // stopped is the error of a lane that had err when it was asked to stop: none, unless the brokers were silent about what it

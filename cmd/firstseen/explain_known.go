@@ -246,6 +246,7 @@ func (k *knowledge) locate(ctx context.Context) error {
 		stage     processor.Stage
 		partition int32
 	}
+	alone := func(o *outcome) bool { return o.Terms != nil && o.policy.Period <= 0 && o.policy.CapCount <= 0 } // detect decides
 	asked := map[input]bool{}
 	for _, s := range []processor.Stage{processor.StageDetect, processor.StageGroup} {
 		for _, o := range k.outcomes {
@@ -253,7 +254,7 @@ func (k *knowledge) locate(ctx context.Context) error {
 			if s == processor.StageGroup {
 				in.partition = k.lookup.Partition(o.group)
 			}
-			if asked[in] || s == processor.StageDetect && o.Terms == nil {
+			if asked[in] || s == processor.StageDetect && o.Terms == nil || s == processor.StageGroup && alone(&o) {
 				continue
 			}
 			asked[in] = true

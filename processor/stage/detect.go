@@ -120,9 +120,7 @@ func found(c *wire.Candidate, previous int64) (wire.Finding, wire.Entry) {
 // for the next one.
 func (d *Detect) Flush(emit func(Output)) error {
 	defer d.Discard()
-	for _, out := range d.outputs {
-		emit(out)
-	}
+	d.emitAlerts(emit)
 	for i := range d.findings.list {
 		out, err := d.findings.output(i)
 		if err != nil {
@@ -131,6 +129,15 @@ func (d *Detect) Flush(emit func(Output)) error {
 		emit(out)
 	}
 	return nil
+}
+
+// emitAlerts emits the alerts that wait for Flush.
+func (d *Detect) emitAlerts(emit func(Output)) {
+	for _, out := range d.outputs {
+		emit(out)
+	}
+	clear(d.outputs)
+	d.outputs, d.bytes = d.outputs[:0], 0
 }
 
 // Discard drops what an aborted transaction left.

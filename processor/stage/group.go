@@ -157,10 +157,13 @@ func stateless(f *wire.Finding) bool {
 	return f.Held || f.Policy.Period <= 0 && f.Policy.CapCount <= 0
 }
 
+// noState is what a stateless finding is decided with. Nothing is written to it.
+var noState = NewOverlay(nil)
+
 // alone makes the alert of an entry of a stateless finding. Its outputs and errors are those of Record.
 func (g *Group) alone(f *wire.Finding, e *wire.Entry, timestamp int64, lookup RuleLookup) ([]Output, error) {
 	g.now = timestamp
-	g.begin(nil, 0, lookup)
+	g.begin(noState, 0, lookup)
 	g.counted.Entries++
 	g.counted.Matches++
 	if _, err := g.alert(f, e, nil, nil); err != nil {

@@ -108,12 +108,9 @@ func (p *Pipeline) output(out Output) {
 	if p.err != nil {
 		return
 	}
-	switch out.To {
-	case Candidates:
+	if out.To == Candidates {
 		p.do(p.detect.Record(p.terms, p.clock, out.Key, out.Value, p.now, p.rule))
-		return
-	case Alerts, Suppressed:
-		p.cfg.Emit(out)
+		p.detect.emitAlerts(p.cfg.Emit) // at once: a batch may be large
 		return
 	}
 	outputs, err := p.group.Record(p.windows, p.clock, out.Key, out.Value, p.now, p.rule)

@@ -3,7 +3,7 @@
 // rule file, replay with a range of a topic; what they decide is the same.
 //
 //	Ingest   messages            -> candidates, findings, dead letters   no state
-//	Detect   candidates          -> findings, alerts                     terms
+//	Detect   candidates          -> findings; alerts, suppressed alerts  terms
 //	Group    findings            -> alerts, suppressed alerts            windows, caps
 //
 // A transaction is a run of records, one Flush where there is one, and the overlay's writes. All of it is a function of

@@ -32,7 +32,7 @@ type Alert struct {
 	Count     int64 // matches
 	FirstSeen int64
 	LastSeen  int64
-	Created   int64 // when the alert was written; 0: Time
+	Created   int64 // append time of the record that the alert was made of; 0: Time
 
 	NewTerms *NewTerms // of a rule with terms
 	Group    *Group    // of a rule with a dedup window or a threshold
