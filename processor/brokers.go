@@ -80,16 +80,16 @@ func (c kafkaBrokers) ask() (admin, func(), error) {
 
 func (c kafkaBrokers) read(l *lane, from map[string]map[int32]kgo.Offset, level kgo.IsolationLevel, markers bool) (reader, error) {
 	opts := c.cfg.client(
-		kgo.ConsumePartitions(from),
 		kgo.FetchIsolationLevel(level), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(1<<20),
+		kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(512<<10), // records that fit into a processor's cache
 		kgo.FetchMaxWait(25*time.Millisecond), // a fetch that waits at the end of one partition holds up that of the next
 		kgo.WithLogger(clientLog{l.log}),
 	)
+	opts = append(opts, l.w.memory.Options()...)
 	if markers {
 		opts = append(opts, kgo.KeepControlRecords())
 	}
-	return kgo.NewClient(opts...)
+	return newReaders(from, opts)
 }
 
 type kafkaSession struct {

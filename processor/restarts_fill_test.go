@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/processor/stage"
@@ -24,7 +25,8 @@ func filledAddress(i int) string {
 
 // fill writes terms to the changelog of detect as a worker does that has seen them: in transactions, compressed, each term in
 // the partition where candidates of its address go, and behind them the input offset that they are current to. Each is
-// written so many times, all of them before any the next time: what a changelog is like before it is compacted.
+// written so many times, all of them before any the next time: what a changelog is like before it is compacted, which here
+// it is not, so that a restore reads them all and has the processors to itself.
 func (f *figures) fill() {
 	const perTxn = 80_000
 	began := time.Now()
@@ -41,6 +43,10 @@ func (f *figures) fill() {
 		f.t.Fatal(err)
 	}
 	defer cl.Close()
+	hour := "3600000" // no less than max.compaction.lag.ms
+	if done, err := f.adm.AlterTopicConfigs(context.Background(), []kadm.AlterConfig{{Name: "min.compaction.lag.ms", Value: &hour}}, topic); err != nil || done[0].Err != nil {
+		f.t.Fatal(err, done)
+	}
 	ctx, id, now := context.Background(), f.set.Rule(traffic.NewTermsRule).State(), time.Now().UnixMilli()
 	const day = 86_400_000
 	for n := 0; n < f.terms*f.updates; n += perTxn {

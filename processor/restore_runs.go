@@ -11,9 +11,9 @@ import (
 	"firstseen/state"
 )
 
-// restoreBytes is how much of the changelogs is held in memory to be applied in one piece: about 700,000 terms. Beside it
-// there is as much again at most, which is being applied.
-const restoreBytes = 64 << 20
+// restoreBytes is how much of the changelogs is held in memory to be applied. A partition has half of it at most: about
+// 700,000 terms, however often each was updated. Beside it there is half as much, which is being applied.
+const restoreBytes = 144 << 20
 
 // loads gathers what is read of each partition into runs and applies these, one at a time, while more is read. A process
 // that is killed loses what it holds, one that is stopped what is not being applied; what ends a restore in any other way
@@ -24,7 +24,7 @@ type loads struct {
 	filling []*stretch
 	running *stretch
 	ended   chan error   // of the one that runs
-	spare   *stretch     // whose memory is used again
+	spare   []*stretch   // whose memory is used again
 	failed  []*restoring // not yet asked for
 }
 
@@ -57,6 +57,10 @@ func (l *loads) add(r *restoring, records []*kgo.Record) (reached bool, err erro
 			l.start(f)
 			break
 		}
+		rec.Recycle() // the run has a copy
+	}
+	if !reached && f.run.Bytes() > l.limit/abreast {
+		l.start(f)
 	}
 	for l.bytes() > l.limit {
 		l.start(slices.MaxFunc(l.filling, func(a, b *stretch) int { return a.run.Bytes() - b.run.Bytes() }))
@@ -76,9 +80,9 @@ func (l *loads) of(r *restoring) *stretch {
 		from = r.pos
 	}
 	from.ChangelogNext = r.next
-	f := l.spare
-	if l.spare = nil; f == nil {
-		f = &stretch{}
+	f := &stretch{}
+	if n := len(l.spare); n > 0 {
+		f, l.spare = l.spare[n-1], l.spare[:n-1]
 	}
 	f.of = r
 	f.run.Begin(from)
@@ -120,8 +124,8 @@ func (l *loads) wait() {
 	if err != nil || f.of.again {
 		l.failed = append(l.failed, f.of)
 	}
-	if l.running = nil; err == nil {
-		l.spare = f // of one that failed something may still be written
+	if l.running = nil; err == nil && len(l.spare) < abreast {
+		l.spare = append(l.spare, f) // of one that failed something may still be written
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// turns has partitions with much to read be read one after the other: with all of them at once, none would fit into
-// memory as a whole.
+// turns has partitions with much to read be read two at a time: with all of them at once, none would fit into memory as a
+// whole.
 type turns struct {
 	cl      reader
 	topic   string
@@ -14,8 +14,8 @@ type turns struct {
 	waiting []*restoring // the shortest first
 }
 
-// turnOffsets is how many offsets the partitions that are read at once are apart from their barriers, unless it is one
-// alone. There are fewer records than offsets.
+// turnOffsets is how many offsets the partitions that are read at once are apart from their barriers, unless it is one for
+// each client. There are fewer records than offsets.
 const turnOffsets = 500_000
 
 func newTurns(cl reader, topic string, todo map[int32]*restoring) *turns {
@@ -39,32 +39,37 @@ func (t *turns) names(rs []*restoring) map[string][]int32 {
 
 // next lets those read whose turn it is.
 func (t *turns) next() {
-	n, offsets := 0, int64(0)
+	offsets := int64(0)
 	for _, r := range t.reading {
 		offsets += r.barrier - r.next
 	}
-	for ; n < len(t.waiting); n++ {
-		offsets += t.waiting[n].barrier - t.waiting[n].next
-		if len(t.reading)+n > 0 && offsets > turnOffsets {
-			break
+	for len(t.waiting) > 0 {
+		at := max(0, slices.IndexFunc(t.waiting, t.idle))
+		if offsets += t.waiting[at].barrier - t.waiting[at].next; len(t.reading) >= abreast && offsets > turnOffsets {
+			return
 		}
+		t.admit(at)
 	}
-	t.admit(n)
 }
 
-func (t *turns) admit(n int) {
-	if n == 0 {
-		return
-	}
-	for _, r := range t.waiting[:n] {
-		r.progress = time.Now() // its time begins
-	}
-	t.cl.ResumeFetchPartitions(t.names(t.waiting[:n]))
-	t.reading, t.waiting = append(t.reading, t.waiting[:n]...), t.waiting[n:]
+// idle reports whether the client of a partition has nothing to read.
+func (t *turns) idle(r *restoring) bool {
+	return !slices.ContainsFunc(t.reading, func(o *restoring) bool { return clientOf(o.tp.partition) == clientOf(r.tp.partition) })
+}
+
+func (t *turns) admit(at int) {
+	r := t.waiting[at]
+	r.progress = time.Now() // its time begins
+	t.reading, t.waiting = append(t.reading, r), slices.Delete(t.waiting, at, at+1)
+	t.cl.ResumeFetchPartitions(t.names([]*restoring{r}))
 }
 
 // more lets another one read: those whose turn it is do not come.
-func (t *turns) more() { t.admit(min(1, len(t.waiting))) }
+func (t *turns) more() {
+	if len(t.waiting) > 0 {
+		t.admit(0)
+	}
+}
 
 // end is for a partition of which no more is to be read.
 func (t *turns) end(r *restoring) {

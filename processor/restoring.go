@@ -94,8 +94,8 @@ func (l *lane) writeBarriers(ctx context.Context, topic string, todo map[int32]*
 const batchRecords = 100_000
 
 // replay applies changelog records up to the barriers. What was applied stays, whatever comes: the next attempt goes on
-// from there. Partitions with much to read are read one after the other, so that each fits into memory as a whole if at
-// all possible: then it is sorted once and written once (see loads).
+// from there. Partitions with much to read are read two at a time, so that each fits into memory as a whole if at all
+// possible: then it is sorted once and written once (see loads).
 func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.ListedOffsets, todo map[int32]*restoring) error {
 	from := map[string]map[int32]kgo.Offset{topic: nextOffsets(topic, starts, todo)}
 	cl, err := l.w.brokers.read(l, from, l.restoreLevel(), false)
@@ -139,6 +139,9 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 		// Errors before records: after data loss the client may go on elsewhere.
 		for _, e := range fetches.Errors() {
 			if r := todo[e.Partition]; r != nil && isLoss(e.Err) {
+				if r.done {
+					continue // it was fetched ahead
+				}
 				loads.drop(r)
 				finish(r, l.lost(topic, r, e.Err))
 			} else if !errors.Is(e.Err, context.DeadlineExceeded) {

@@ -13,20 +13,23 @@ import (
 	"firstseen/schemas/wire"
 )
 
-// A run is what Fold makes of the same records, whatever the keys have in common, and whatever the run was used for before.
+// A run is what Fold makes of the same records: whatever the keys have in common, however often each was written, whether
+// the values grow or shrink or were deleted in between, whatever the hashes of the keys have in common, and whatever the run
+// was used for before.
 func TestRunIsFold(t *testing.T) {
 	var run Run
 	longer := strings.Repeat("x", blockBytes/3)
 	keys := rapid.OneOf(
 		rapid.StringMatching("[\x01-\x03][ab\x00]{0,3}"),
 		rapid.StringMatching("\x01STATE_ID[0-2]{1,2}[.][0-2][.]10[.]1{0,6}"),
-		rapid.SampledFrom([]string{"\x01STATE_ID", "\x01STATE_ID0.0.10.\x00", "\x01" + longer, "\x01" + longer + "y"}))
-	values := rapid.OneOf(rapid.Just("-"), rapid.Map(rapid.Int64Range(0, 3), due))
+		rapid.SampledFrom([]string{"\x01STATE_ID", "\x01STATE_ID0.0.10.\x00", "\x01" + longer, "\x01" + longer + "y", "\x01" + strings.Repeat("z", 5*blockBytes/2)}))
+	values := rapid.OneOf(rapid.Just("-"), rapid.Map(rapid.Int64(), due), rapid.Map(rapid.IntRange(0, 3), grown))
 	rapid.Check(t, func(t *rapid.T) {
 		from := at(rapid.Int64Range(0, 9).Draw(t, "from"))
+		known := rapid.SliceOfN(keys, 1, 1+rapid.SampledFrom([]int{1, 3, 60}).Draw(t, "most")).Draw(t, "keys")
 		records := []Record{}
-		for range rapid.IntRange(0, 40).Draw(t, "records") {
-			r := Record{Offset: from.ChangelogNext + int64(len(records)), Key: []byte(keys.Draw(t, "key"))}
+		for range rapid.SampledFrom([]int{0, 1, queueLen - 1, queueLen, 400}).Draw(t, "records") {
+			r := Record{Offset: from.ChangelogNext + int64(len(records)), Key: []byte(known[rapid.IntRange(0, len(known)-1).Draw(t, "key")])}
 			if v := values.Draw(t, "value"); v != "-" {
 				r.Value = []byte(v)
 			}
@@ -42,10 +45,20 @@ func TestRunIsFold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		run.Begin(at(0))
+		if err := run.Add(Record{Key: []byte("\x01of another run")}); err != nil {
+			t.Fatal(err)
+		}
 		run.Begin(from)
-		for _, r := range records {
+		run.newest.blunt = rapid.SampledFrom([]uint32{0, 1<<32 - 1, 1<<32 - 8}).Draw(t, "what hashes do not tell")
+		looks := rapid.IntRange(0, 400).Draw(t, "looked at after")
+		for i, r := range records {
 			if err := run.Add(r); err != nil {
 				t.Fatal(err)
+			}
+			if i == looks {
+				for range run.Writes() {
+				}
 			}
 		}
 		if run.To() != to {
@@ -57,6 +70,54 @@ func TestRunIsFold(t *testing.T) {
 			}
 		}
 	})
+}
+
+// grown is a term whose value is long in different degrees.
+func grown(degree int) string {
+	value, err := wire.AppendTerm(nil, &wire.Term{Count: 1 << (15 * degree)})
+	if err != nil {
+		panic(err)
+	}
+	return string(value)
+}
+
+// Many keys have their places looked up in an index that grows, and those that were written most often take no more of the
+// run than others: as long as their values do not grow.
+func TestRunHasEachKeyOnce(t *testing.T) {
+	var run Run
+	run.Begin(Position{})
+	made, rng, newest, once := newTerms(), rand.New(rand.NewPCG(7, 8)), map[string]string{}, 0
+	keys := made.records(t, 20_000)
+	for n := range 10 * len(keys) {
+		rec := keys[n%len(keys)]
+		if n >= len(keys) {
+			rec = keys[rng.IntN(len(keys))]
+		}
+		rec.Offset, rec.Value = int64(n), []byte(due(int64(n%60)))
+		if err := run.Add(rec); err != nil {
+			t.Fatal(err)
+		}
+		if newest[string(rec.Key)] = string(rec.Value); n == len(keys)-1 {
+			for range run.Writes() {
+				once++
+			}
+			once = run.Bytes()
+		}
+	}
+	if got := run.Bytes(); got > once+queueBytes || got < 20_000*cellBytes {
+		t.Errorf("it takes %d bytes, %d after each key was written once", got, once)
+	}
+	last := ""
+	for k, v := range run.Writes() {
+		if string(k) <= last || newest[string(k)] != string(v) {
+			t.Fatalf("%q: %x behind %q, want %x", k, v, last, newest[string(k)])
+		}
+		last = string(k)
+		delete(newest, last)
+	}
+	if len(newest) > 0 {
+		t.Errorf("%d keys are lost", len(newest))
+	}
 }
 
 func listed(writes Writes) string {
