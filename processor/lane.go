@@ -37,7 +37,7 @@ type lane struct {
 	lastCommit time.Time
 	lastPurge  time.Time
 	complained time.Time // of a poll
-	refused    refusal
+	refused    map[place]*refusal
 	touched    []*part                 // with records in this transaction
 	idle       bool                    // the last turn had no records that are to be learned
 	asked      time.Time               // whether the gate is open
@@ -58,14 +58,6 @@ type lane struct {
 type fault struct {
 	err  error
 	when time.Time
-}
-
-// refusal is a record whose output the broker refused for its content, or that makes a stage panic.
-type refusal struct {
-	tp     topicPartition
-	offset int64
-	reason schemas.Reason
-	err    error
 }
 
 // step is the work of a stage on the records of one transaction.
@@ -243,11 +235,14 @@ func (l *lane) turn(ctx context.Context) error {
 	if err := l.out.err(); err != nil {
 		l.log.Warn("a record could not be produced; the transaction is aborted and its input read again", "error", err)
 		if isRejection(err) {
-			l.bisect(schemas.RejectedOutput, err)
+			l.bisect(cause{schemas.RejectedOutput, err})
 		} else {
 			l.stuck(err, "")
 			defer l.pause(ctx) // a broker that refuses is not asked in a tight loop
 		}
+		try = kgo.TryAbort
+	} else if l.out.partial {
+		l.passed()
 		try = kgo.TryAbort
 	}
 	if h := l.w.cfg.hooks; h.beforeEnd != nil && l.out.sent > 0 {
@@ -279,9 +274,7 @@ func (l *lane) turn(ctx context.Context) error {
 	}
 	l.lastCommit = time.Now()
 	l.limit, l.apart = min(l.limit*2, l.w.cfg.Commit.Messages), false
-	if p := l.part(l.refused.tp); p != nil && p.next > l.refused.offset {
-		l.refused = refusal{}
-	}
+	l.settle()
 	l.w.health.goesOn(l.name)
 	l.counted()
 	return l.apply()

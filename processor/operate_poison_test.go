@@ -3,32 +3,39 @@ package processor
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"pgregory.net/rapid"
 
 	"firstseen/processor/stage"
 	"firstseen/rules"
 	"firstseen/traffic"
 )
 
-// poisonStep is a stage with a bug: it panics over every record with a text in it. If late is set it does so when the
+// poisonStep is a stage with a bug: it panics over every record with one of these texts in it. If late is set it does so when the
 // transaction's output is made, where nobody can tell which record it was.
 type poisonStep struct {
 	step
-	text []byte
-	late bool
-	met  bool
+	texts []string
+	late  bool
+	met   bool
 }
 
 func (s *poisonStep) record(p *part, r *kgo.Record) error {
-	if bytes.Contains(r.Value, s.text) {
-		if s.met = true; !s.late {
-			panic("over a record")
+	for _, text := range s.texts {
+		if bytes.Contains(r.Value, []byte(text)) {
+			if s.met = true; !s.late {
+				panic("over a record")
+			}
 		}
 	}
 	return s.step.record(p, r)
@@ -46,37 +53,43 @@ func (s *poisonStep) drop() {
 	s.step.drop()
 }
 
-// TestPanicIsIsolated has each stage panic over one record among many. It alone becomes a dead letter, after a few
-// attempts, and all others count exactly once.
+// TestPanicIsIsolated has each stage panic over two records among many, and the group stage over two matches in a
+// message of findings. They alone become dead letters, after a few attempts, and all others count exactly once.
 func TestPanicIsIsolated(t *testing.T) {
 	t.Parallel()
 	brokers := embedded(t)
 	for _, test := range []struct {
 		stage    Stage
+		rules    string
+		set      []string
 		late     bool
 		attempts float64 // sessions that are given up on the way
 	}{
-		{StageIngest, false, 1}, {StageDetect, false, 1}, {StageGroup, false, 1},
-		{StageIngest, true, 10}, {StageDetect, true, 10}, {StageGroup, true, 10},
+		{StageIngest, "windowed", windowed, false, 2}, {StageDetect, "windowed", windowed, false, 2}, {StageGroup, "windowed", windowed, false, 2},
+		{StageDetect, "to alerts", noCap, false, 2}, {StageGroup, "capped", nil, false, 3},
+		{StageIngest, "windowed", windowed, true, 20}, {StageDetect, "windowed", windowed, true, 20}, {StageGroup, "windowed", windowed, true, 20},
+		{StageGroup, "capped", nil, true, 25},
 	} {
-		t.Run(fmt.Sprintf("%s, late %v", test.stage, test.late), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s, %s, late %v", test.stage, test.rules, test.late), func(t *testing.T) {
 			t.Parallel()
 			c, app := newTestCluster(t, brokers), newApp()
 			c.createSources(app, 1, nil)
-			set, dir := mustLoad(t, rules.LoadOptions{Set: windowed}), filepath.Join(t.TempDir(), "state")
+			set, dir := mustLoad(t, rules.LoadOptions{Set: test.set}), filepath.Join(t.TempDir(), "state")
 			cfg := testConfig(brokers, app, "one", dir, set)
 			cfg.Partitions = 1 // all in one transaction
+			poison := []string{"198.51.100.23", "198.51.100.31"}
 			cfg.hooks.step = func(s Stage, real step) step {
 				if s != test.stage {
 					return real
 				}
-				return &poisonStep{step: real, text: []byte("198.51.100.23"), late: test.late}
+				return &poisonStep{step: real, texts: poison, late: test.late}
 			}
-			const addresses, poison = 40, 23
+			const addresses = 40
+			address := func(n int) string { return fmt.Sprintf("198.51.100.%d", n%addresses) }
 			var records []*kgo.Record
 			for n := range 2 * addresses {
-				if n%addresses != poison || n == poison {
-					value := anonymous(fmt.Sprintf("198.51.100.%d", n%addresses), day0.Add(time.Duration(n)*time.Second))
+				if n < addresses || !slices.Contains(poison, address(n)) {
+					value := anonymous(address(n), day0.Add(time.Duration(n)*time.Second))
 					records = append(records, &kgo.Record{Topic: app + "-cloudtrail", Value: []byte(value)})
 				}
 			}
@@ -93,27 +106,124 @@ func TestPanicIsIsolated(t *testing.T) {
 
 			alerts, terms := c.alerts(app), readStates(t, []string{dir}, 1).Terms
 			for n := range addresses {
-				address, want := fmt.Sprintf("198.51.100.%d", n), int64(2)
+				address, want := address(n), int64(2)
+				poisoned := slices.Contains(poison, address)
 				_, alerted := alerts[address]
 				term := terms[string(stage.TermKey(nil, set.Rule(traffic.NewTermsRule).State(), []string{address}))]
-				if n == poison {
+				if poisoned {
 					want = map[Stage]int64{StageGroup: 1}[test.stage] // detect has seen it then
 				}
-				if alerted != (n != poison) || term.Count != want {
+				if alerted == poisoned || term.Count != want {
 					t.Errorf("%s: alert %v, counted %d times, want %d", address, alerted, term.Count, want)
 				}
 			}
 			dead := c.read(app + ".dlq")
-			if len(dead) != 1 {
-				t.Fatalf("%d dead letters, want that of one record", len(dead))
+			if len(dead) != len(poison) {
+				t.Fatalf("%d dead letters, want those of %d records", len(dead), len(poison))
 			}
-			if d := dead[0]; headerOf(d, "dlq-reason") != "panic" || headerOf(d, "dlq-stage") != string(test.stage) || headerOf(d, "dlq-index") != "-1" ||
-				!strings.Contains(headerOf(d, "dlq-detail"), "over ") || !strings.Contains(string(d.Value), "198.51.100.23") {
-				t.Errorf("dead letter %v of %q", d.Headers, d.Value)
+			var found []string
+			for _, d := range dead {
+				found = append(found, mentioned(d.Value)...)
+				if headerOf(d, "dlq-reason") != "panic" || headerOf(d, "dlq-stage") != string(test.stage) || !strings.Contains(headerOf(d, "dlq-detail"), "over ") ||
+					(headerOf(d, "dlq-index") == "-1") == (test.set == nil) {
+					t.Errorf("dead letter %s of %q", d.Headers, d.Value)
+				}
 			}
-			if got := in.counted("dead_letters_total", "panic"); got != 1 {
+			if slices.Sort(found); !slices.Equal(found, poison) {
+				t.Errorf("dead letters of %s", found)
+			}
+			if got := in.counted("dead_letters_total", "panic"); got != float64(len(poison)) {
 				t.Errorf("dead_letters_total is %v", got)
 			}
 		})
 	}
+}
+
+// TestDeadLettersOfOneMessage: the dead letters of one message fit their topic one by one, but not in one batch, or not
+// whole. No other match becomes a dead letter for that.
+func TestDeadLettersOfOneMessage(t *testing.T) {
+	t.Parallel()
+	brokers := embedded(t)
+	for limit, cut := range map[string]bool{"9000": false, "7700": true} {
+		t.Run(limit, func(t *testing.T) {
+			t.Parallel()
+			c, app := newTestCluster(t, brokers), newApp()
+			c.createSources(app, 1, nil)
+			cfg := testConfig(brokers, app, "one", filepath.Join(t.TempDir(), "state"), mustLoad(t, rules.LoadOptions{}))
+			cfg.Partitions = 1
+			poison := []string{"198.51.100.11", "198.51.100.5", "198.51.100.8"}
+			cfg.hooks.step = func(s Stage, real step) step {
+				if s != StageGroup {
+					return real
+				}
+				return &poisonStep{step: real, texts: poison}
+			}
+			in := c.start(cfg)
+			in.awaitReady(c)
+			c.alter(app+".dlq", "max.message.bytes", limit)
+			letters := hex.EncodeToString([]byte(noise(60_000)[58_000:]))
+			var calls []string
+			for n := range 20 {
+				call := fatten(anonymous(fmt.Sprintf("198.51.100.%d", n), day0), n)
+				for i, field := range []string{`"eventID":"`, `"awsRegion":"`, `"recipientAccountId":"`} {
+					call = strings.Replace(call, field, field+letters[900*i:900*(i+1)], 1)
+				}
+				calls = append(calls, call)
+			}
+			message := &kgo.Record{Topic: app + "-cloudtrail", Value: []byte(`{"Records":[` + strings.Join(calls, ",") + `]}`)}
+			if err := c.cl.ProduceSync(context.Background(), message).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			c.awaitDrained(app, 30*time.Second)
+			if in.counted("transaction_aborts_total", "group") == 0 {
+				t.Error("no dead letter was refused")
+			}
+			in.stop()
+			var found []string
+			for _, d := range c.read(app + ".dlq") {
+				found = append(found, mentioned(d.Value)...)
+				if headerOf(d, "dlq-reason") != "panic" || (headerOf(d, "dlq-truncated") != "") != cut {
+					t.Errorf("dead letter %s", d.Headers)
+				}
+			}
+			if slices.Sort(found); !slices.Equal(found, poison) || len(c.alerts(app)) != len(calls)-len(poison) {
+				t.Errorf("%d alerts, dead letters of %s", len(c.alerts(app)), found)
+			}
+		})
+	}
+}
+
+// mentioned lists the addresses whose events a message is about.
+func mentioned(value []byte) (addresses []string) {
+	for _, id := range regexp.MustCompile(`(198\.51\.100\.\d+) 2025`).FindAllSubmatch(value, -1) {
+		if a := string(id[1]); !slices.Contains(addresses, a) {
+			addresses = append(addresses, a)
+		}
+	}
+	return addresses
+}
+
+// TestSearch: of the entries that make attempts fail all are found and no other, in a few attempts for each.
+func TestSearch(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 300).Draw(t, "entries")
+		bad := rapid.MapOf(rapid.IntRange(0, n-1), rapid.Just(true)).Draw(t, "bad")
+		s, found, attempts := newSearch(n), map[int]bool{}, 0
+		for {
+			tried, result := s.next(), s.succeeded
+			for i := range tried {
+				if bad[i] && !found[i] {
+					result = s.failed
+				}
+			}
+			if attempts++; attempts > 1+10*len(bad) {
+				t.Fatalf("%d attempts, found %v", attempts, found)
+			}
+			if entry, ok := result(tried); ok {
+				found[entry] = true
+			} else if tried == n && maps.Equal(found, bad) {
+				return
+			}
+		}
+	})
 }

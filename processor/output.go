@@ -5,13 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/processor/stage"
@@ -25,7 +23,9 @@ type output struct {
 	sent     int             // records produced
 	held     int             // bytes of those that the client holds
 	messages int             // input messages
-	last     refusal         // the last input message, without an error
+	last     place           // the last of them
+	tried    int             // how many of its entries were processed, if one by one
+	partial  bool            // and these are not all
 	outputs  [stage.Suppressed + 1]int
 	counts   []func() // for the metrics, which count only what was committed
 
@@ -35,7 +35,8 @@ type output struct {
 
 func (o *output) reset(ctx context.Context) {
 	o.ctx = ctx
-	o.sent, o.held, o.messages, o.outputs, o.counts = 0, 0, 0, [len(o.outputs)]int{}, o.counts[:0]
+	o.sent, o.held, o.outputs, o.counts = 0, 0, [len(o.outputs)]int{}, o.counts[:0]
+	o.messages, o.tried, o.partial = 0, 0, false
 	o.mu.Lock()
 	o.first = nil
 	o.mu.Unlock()
@@ -95,27 +96,6 @@ func (l *lane) buffer(r *kgo.Record, done func(*kgo.Record, error)) {
 	if err := l.awaitTaken(l.out.ctx); err != nil {
 		l.out.fail(err)
 	}
-}
-
-// isRejection reports whether a produce error is about the record itself. Only such errors lead toward a dead letter;
-// an outage never does.
-func isRejection(err error) bool {
-	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) || errors.Is(err, kerr.InvalidRecord)
-}
-
-// bisect narrows down which input message led to output that the broker refuses, or to a panic: every failed turn halves
-// the next, and a turn of one message names it. Refused output may only be too much in one batch: it is sent record by
-// record before the message is given up.
-func (l *lane) bisect(reason schemas.Reason, err error) {
-	switch {
-	case l.out.messages != 1:
-	case reason == schemas.RejectedOutput && !l.apart:
-		l.apart = true
-	default:
-		l.refused = l.out.last
-		l.refused.reason, l.refused.err = reason, err
-	}
-	l.limit = max(1, min(l.limit, l.out.messages)/2)
 }
 
 // output sends what a stage made to its topic. Our own hash decides the partition, so that no producer's default can
@@ -194,12 +174,16 @@ func (l *lane) deadLetter(r *kgo.Record, d schemas.DeadLetter) {
 		p = partition(key, l.w.partitions[topic])
 	}
 	letter := &kgo.Record{Topic: topic, Partition: p, Key: key, Value: value, Headers: headers}
+	refused, apart := l.out.tried > 0, l.apart
 	l.buffer(letter, func(_ *kgo.Record, err error) {
 		if err == nil {
 			return
 		}
-		if isRejection(err) && d.Reason == schemas.RejectedOutput { // this one is alone: the topic takes less than it said
-			l.w.limitDeadLetters(limit / 2)
+		if isRejection(err) && refused {
+			err = fmt.Errorf("%w: %w", errDeadLetter, err)
+			if apart { // the topic takes less than it said
+				l.w.limitDeadLetters(limit / 2)
+			}
 		}
 		l.out.fail(fmt.Errorf("%s: %w", topicPartition{topic, p}, err))
 	})
@@ -208,37 +192,4 @@ func (l *lane) deadLetter(r *kgo.Record, d schemas.DeadLetter) {
 
 func header(key, value string) kgo.RecordHeader {
 	return kgo.RecordHeader{Key: key, Value: []byte(value)}
-}
-
-// errPanic is a panic of a stage. What it had done so far is not to be trusted, so the transaction is given up, and the
-// record, or the half of the messages that it is among, is looked for as one whose output is refused.
-var errPanic = errors.New("panic")
-
-// process has the stage process one record. Its panic makes the record a dead letter in the next session; that of a log
-// record is one before it gets here.
-func (l *lane) process(p *part, r *kgo.Record) error {
-	err := caught(func() error { return l.step.record(p, r) })
-	if errors.Is(err, errPanic) {
-		l.refused = refusal{tp: p.tp, offset: r.Offset, reason: schemas.Panicked, err: err}
-	}
-	return err
-}
-
-// flush has the stage produce what its records came to.
-func (l *lane) flush() error {
-	err := caught(l.step.flush)
-	if errors.Is(err, errPanic) {
-		l.bisect(schemas.Panicked, err)
-	}
-	return err
-}
-
-// caught makes an error of a panic of fn.
-func caught(fn func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("%w: %v\n%s", errPanic, v, debug.Stack())
-		}
-	}()
-	return fn()
 }

@@ -8,8 +8,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"firstseen/schemas"
 )
 
 // fill polls and processes until the transaction is large enough, old enough, or there is nothing more to read.
@@ -146,11 +144,9 @@ func (l *lane) records(tp topicPartition, fp kgo.FetchPartition) error {
 		l.idle = l.idle && (p.lesson == nil || r.Offset >= p.lesson.live)
 		p.next = r.Offset + 1
 		l.out.messages++
-		l.out.last = refusal{tp: tp, offset: r.Offset}
+		l.out.last, l.out.tried = place{tp, r.Offset}, 0
 		l.advance(&p.off, r.Timestamp.UnixMilli())
-		if l.refused.err != nil && l.refused.tp == tp && l.refused.offset == r.Offset {
-			l.deadLetter(r, schemas.DeadLetter{Reason: l.refused.reason, Detail: l.refused.err.Error(), Index: -1, Value: r.Value})
-		} else if err := l.process(p, r); err != nil {
+		if err := l.process(p, r); err != nil {
 			err = fmt.Errorf("%s offset %d: %w", tp, r.Offset, err)
 			if !errors.Is(err, errPanic) {
 				l.mu.Lock()

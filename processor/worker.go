@@ -231,7 +231,7 @@ func (w *Worker) dropOldRanges() {
 
 func (w *Worker) newLane(s Stage, n int) *lane {
 	name := w.cfg.laneName(s, n)
-	l := &lane{w: w, stage: s, name: name, log: w.cfg.Log.With(slog.String("lane", name)), slice: maxSlice, limit: w.cfg.Commit.Messages, bad: map[topicPartition]fault{}, taught: map[int]bool{}, past: map[topicPartition]bool{}}
+	l := &lane{w: w, stage: s, name: name, log: w.cfg.Log.With(slog.String("lane", name)), slice: maxSlice, limit: w.cfg.Commit.Messages, refused: map[place]*refusal{}, bad: map[topicPartition]fault{}, taught: map[int]bool{}, past: map[topicPartition]bool{}}
 	for d := range l.topics {
 		l.topics[d] = w.cfg.topic(stage.Destination(d).String())
 	}

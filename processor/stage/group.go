@@ -173,6 +173,25 @@ func (g *Group) alone(f *wire.Finding, e *wire.Entry, timestamp int64, lookup Ru
 	return g.outputs, nil
 }
 
+// Entries takes a finding apart: it returns a record for each of its entries, which Record decides on, one after the other,
+// as on the whole. What cannot be read, a tick and a finding of one entry are returned as they are.
+func Entries(value []byte) [][]byte {
+	var f wire.Finding
+	if len(value) == 0 || wire.ViewFinding(value, &f, new(wire.Memory)) != nil || len(f.Entries) < 2 {
+		return [][]byte{value}
+	}
+	all := f.Entries
+	records := make([][]byte, len(all))
+	for i := range all {
+		f.Entries = all[i : i+1]
+		var err error
+		if records[i], err = wire.AppendFinding(nil, &f); err != nil {
+			return [][]byte{value}
+		}
+	}
+	return records
+}
+
 // Counts returns what was met and made so far.
 func (g *Group) Counts() GroupCounts { return g.counts }
 

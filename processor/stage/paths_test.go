@@ -24,6 +24,7 @@ type path struct {
 	filtered bool
 	combined bool // all messages up to a cut are one transaction
 	recycled bool // what a stage was given is overwritten when it returns
+	apart    bool // findings are decided on entry by entry
 }
 
 // outcome is what came of a stream.
@@ -93,9 +94,15 @@ func (p path) follow(t rapid.TB, set *rules.Set, messages []schemas.Message, cut
 		if out.To == Candidates {
 			must(detect.Record(terms, now, key, value, now, texts))
 		} else {
-			outputs, err := group.Record(windows, now, key, value, now, texts)
-			must(err)
-			o.outputs = append(o.outputs, outputs...)
+			entries := [][]byte{value}
+			if p.apart {
+				entries = Entries(value)
+			}
+			for _, entry := range entries {
+				outputs, err := group.Record(windows, now, key, entry, now, texts)
+				must(err)
+				o.outputs = append(o.outputs, outputs...)
+			}
 		}
 		o.take()
 	}
@@ -254,6 +261,7 @@ func checkPaths(t rapid.TB, texts []*rulefile.Rule, messages []schemas.Message, 
 	combined := path{combined: true}.follow(t, set, messages, cuts)
 	combined.combinedFrom(t, slow, capped)
 	path{combined: true, recycled: true}.follow(t, set, messages, cuts).sameAs(t, combined)
+	path{combined: true, apart: true}.follow(t, set, messages, cuts).sameAs(t, combined)
 	fast := path{filtered: true, combined: true, recycled: true}.follow(t, set, messages, cuts)
 	fast.filteredFrom(t, combined)
 	for i := range messages {

@@ -79,13 +79,16 @@ func follow(t *rapid.T, a Answer, flip []Answer) bool {
 // repeats says whether a condition is there twice, so that the test cannot tell one from the other.
 func repeats(a Answer) bool {
 	seen := map[string]bool{}
-	for _, c := range a.Conditions() {
-		if seen[c.Query] {
-			return true
+	var again func(a Answer) bool
+	again = func(a Answer) bool {
+		if len(a.Parts) > 0 {
+			return slices.ContainsFunc(a.Parts, again)
 		}
-		seen[c.Query] = true
+		before := seen[a.Query]
+		seen[a.Query] = true
+		return before
 	}
-	return false
+	return again(a)
 }
 
 // Only what is wrong is named: of a conjunction the conditions that fail, of alternatives all of them.
