@@ -105,7 +105,7 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 	defer cl.Close()
 	told := l.tell(topic, todo)
 	defer told.end()
-	loads := &loads{todo: todo, limit: cmp.Or(l.w.cfg.hooks.restoreBytes, restoreBytes)}
+	loads := newLoads(todo, cmp.Or(l.w.cfg.hooks.restoreBytes, restoreBytes))
 	defer loads.end(ctx)
 	turns := newTurns(cl, topic, todo)
 	left := len(todo)

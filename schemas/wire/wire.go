@@ -79,7 +79,11 @@ func Schemas() map[string]string {
 // SweepAt returns the sweep deadline of a state value, in milliseconds of the partition's sweep clock, without
 // decoding the value. It is false for anything but a term, a window or a cap.
 func SweepAt(value []byte) (int64, bool) {
-	if len(value) < 10 || value[0] != 0xC3 || value[1] != 0x01 || !swept[fingerprint(value)] {
+	if len(value) < 10 {
+		return 0, false
+	}
+	// Most values are terms of this version.
+	if header := [10]byte(value); header != terms.header && (header[0] != 0xC3 || header[1] != 0x01 || !swept[fingerprint(value)]) {
 		return 0, false
 	}
 	at, _, ok := varint(value[10:])
