@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
 	"slices"
 	"time"
 
@@ -81,7 +80,7 @@ type Config struct {
 	Rules         *rules.Set
 	Strict        bool // mapped IPv6 addresses stay IPv6; must agree with Rules
 	Stages        []Stage
-	Lanes         map[Stage]int
+	Lanes         map[Stage]int // 1 each
 	StateDir      string
 	StateCache    int64          // bytes; 0: the default of the store
 	StateMemTable int            // bytes; 0: the default of the store
@@ -171,7 +170,7 @@ func (c *Config) setDefaults() error {
 			return fmt.Errorf("state.dir is not set: stage %s keeps its state there", s)
 		}
 	}
-	lanes := map[Stage]int{StageIngest: min(max(runtime.GOMAXPROCS(0)/2, 1), 4), StageDetect: 1, StageGroup: 1}
+	lanes := map[Stage]int{StageIngest: 1, StageDetect: 1, StageGroup: 1}
 	for s, n := range c.Lanes {
 		if n < 1 || n > 64 {
 			return fmt.Errorf("lanes.%s is %d, it must be 1 to 64", s, n)

@@ -186,7 +186,7 @@ func (l *lane) options(made <-chan struct{}) []kgo.Opt {
 			return l.takeOver(ctx, offsets)
 		}),
 		kgo.OnPartitionsAssigned(l.assigned), kgo.OnPartitionsRevoked(l.release), kgo.OnPartitionsLost(l.release),
-		kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(512<<10),
+		kgo.FetchMaxBytes(2<<20), kgo.FetchMaxPartitionBytes(256<<10),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
 		kgo.ManualFlushing(), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(math.MaxInt32), // see buffer

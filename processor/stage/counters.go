@@ -143,19 +143,28 @@ func (c counters) mergeAll(other counters) counters {
 
 // trim removes those values of an attribute that are too many: the ones with the lowest number, among equals the first.
 func (c counters) trim(attribute string) counters {
-	for {
-		n, least := 0, -1
-		for i := range c {
-			if c[i].Attribute != attribute {
-				continue
-			}
-			if n++; least < 0 || c[i].Count < c[least].Count {
-				least = i
-			}
+	var room [2 * maxValues]int
+	at := room[:0] // of the attribute's values
+	for i := range c {
+		if c[i].Attribute == attribute {
+			at = append(at, i)
 		}
-		if n <= maxValues {
-			return c
-		}
-		c = slices.Delete(c, least, least+1)
 	}
+	if len(at) <= maxValues {
+		return c
+	}
+	for len(at) > maxValues {
+		least := 0
+		for n, i := range at {
+			if c[i].Count < c[at[least]].Count {
+				least = n
+			}
+		}
+		c[at[least]].Count = removed
+		at = slices.Delete(at, least, least+1)
+	}
+	return slices.DeleteFunc(c, func(o wire.Counter) bool { return o.Count == removed })
 }
+
+// removed is the number of a value that is no longer counted.
+const removed = -1 << 63

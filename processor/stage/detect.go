@@ -136,6 +136,10 @@ func (d *Detect) emitAlerts(emit func(Output)) {
 	for _, out := range d.outputs {
 		emit(out)
 	}
+	d.dropAlerts()
+}
+
+func (d *Detect) dropAlerts() {
 	clear(d.outputs)
 	d.outputs, d.bytes = d.outputs[:0], 0
 }
@@ -143,8 +147,7 @@ func (d *Detect) emitAlerts(emit func(Output)) {
 // Discard drops what an aborted transaction left.
 func (d *Detect) Discard() {
 	d.findings.reset()
-	clear(d.outputs)
-	d.outputs, d.bytes = d.outputs[:0], 0
+	d.dropAlerts()
 }
 
 // Bytes is how large the alerts are that wait for Flush.
