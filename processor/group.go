@@ -52,7 +52,7 @@ func (s *groupStep) flush() error {
 		before, now := p.counted, p.group.Counts()
 		s.lane.count(func() { m.made(before, now); p.counted = now })
 	}
-	n := s.records
+	n := s.lane.out.messages // whatever was processed entry by entry
 	s.lane.count(func() { m.messages.WithLabelValues(string(StageGroup)).Add(float64(n)) })
 	s.drop()
 	return nil

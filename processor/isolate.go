@@ -15,11 +15,13 @@ import (
 // place is where a message is in the input.
 type place struct {
 	tp     topicPartition
+	topic  [16]byte // its id: one that is made again has other messages
 	offset int64
 }
 
 // refusal is a message over which a stage panics, or whose output the broker refuses for its content. It is processed
-// again entry by entry, until it is known which of them are the cause: they become dead letters, the others count.
+// again entry by entry, until it is known which of them are the cause: they become dead letters, the others count. Of more
+// than maxCauses it becomes one as a whole, since each costs a few transactions, or a session.
 type refusal struct {
 	search search
 	last   cause         // of the last failure
@@ -30,6 +32,8 @@ type cause struct {
 	reason schemas.Reason
 	err    error
 }
+
+const maxCauses = 16
 
 // failed takes note that the first so many entries could not be processed; none: the message as a whole.
 func (r *refusal) failed(tried int, c cause) {
@@ -131,7 +135,7 @@ func (l *lane) passed() {
 // settle forgets messages that were committed.
 func (l *lane) settle() {
 	for at := range l.refused {
-		if p := l.part(at.tp); p != nil && p.next > at.offset {
+		if p := l.part(at.tp); p != nil && (p.next > at.offset || p.inputID != at.topic) {
 			delete(l.refused, at)
 		}
 	}
@@ -157,7 +161,7 @@ func (l *lane) process(p *part, r *kgo.Record) error {
 // the cause wants it; what is known to be the cause becomes a dead letter.
 func (l *lane) processEntries(p *part, r *kgo.Record, refused *refusal) error {
 	entries := [][]byte{r.Value}
-	if l.stage == StageGroup {
+	if l.stage == StageGroup && len(refused.causes) <= maxCauses {
 		_ = caught(func() error { entries = stage.Entries(r.Value); return nil }) // else it is one
 	}
 	if n := len(entries); refused.search.n != n {
@@ -167,7 +171,7 @@ func (l *lane) processEntries(p *part, r *kgo.Record, refused *refusal) error {
 		}
 	}
 	l.out.tried = refused.search.next()
-	l.out.partial = l.out.tried < len(entries)
+	l.out.partial = l.out.partial || l.out.tried < len(entries)
 	one := *r
 	for i := range l.out.tried {
 		one.Value = entries[i]
@@ -181,7 +185,8 @@ func (l *lane) processEntries(p *part, r *kgo.Record, refused *refusal) error {
 		}
 		err := caught(func() error { return l.step.record(p, &one) })
 		if errors.Is(err, errPanic) {
-			refused.causes[i] = cause{schemas.Panicked, err}
+			refused.last = cause{schemas.Panicked, err}
+			refused.found(i, true)
 		}
 		if err != nil {
 			return err

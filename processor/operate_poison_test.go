@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -18,6 +19,8 @@ import (
 
 	"firstseen/processor/stage"
 	"firstseen/rules"
+	"firstseen/schemas"
+	"firstseen/schemas/wire"
 	"firstseen/traffic"
 )
 
@@ -190,6 +193,78 @@ func TestDeadLettersOfOneMessage(t *testing.T) {
 				t.Errorf("%d alerts, dead letters of %s", len(c.alerts(app)), found)
 			}
 		})
+	}
+}
+
+// TestManyPanicsInOneMessage: a message in which too much cannot be processed is one dead letter, which can be redriven.
+func TestManyPanicsInOneMessage(t *testing.T) {
+	t.Parallel()
+	brokers := embedded(t)
+	c, app := newTestCluster(t, brokers), newApp()
+	c.createSources(app, 1, nil)
+	cfg := testConfig(brokers, app, "one", filepath.Join(t.TempDir(), "state"), mustLoad(t, rules.LoadOptions{}))
+	cfg.Partitions = 1
+	cfg.hooks.step = func(s Stage, real step) step {
+		if s != StageGroup {
+			return real
+		}
+		return &poisonStep{step: real, texts: []string{"198.51.100."}}
+	}
+	var calls, addresses []string
+	for n := range 40 {
+		addresses = append(addresses, fmt.Sprintf("198.51.100.%d", n))
+		calls = append(calls, anonymous(addresses[n], day0))
+	}
+	message := &kgo.Record{Topic: app + "-cloudtrail", Value: []byte(`{"Records":[` + strings.Join(calls, ",") + `]}`)}
+	if err := c.cl.ProduceSync(context.Background(), message).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	in := c.start(cfg)
+	c.awaitDrained(app, 30*time.Second)
+	in.stop()
+	dead := c.read(app + ".dlq")
+	if len(dead) != 1 || headerOf(dead[0], "dlq-index") != "-1" || headerOf(dead[0], "dlq-reason") != "panic" {
+		t.Fatalf("%d dead letters, want that of the message", len(dead))
+	}
+	found := mentioned(dead[0].Value)
+	slices.Sort(found)
+	if slices.Sort(addresses); !slices.Equal(found, addresses) {
+		t.Errorf("a dead letter of %s", found)
+	}
+}
+
+// steps counts what it processes.
+type steps struct {
+	step
+	records int
+}
+
+func (s *steps) record(*part, *kgo.Record) error { s.records++; return nil }
+
+// TestPartialMessageIsNotCommitted: of two refused messages in one transaction, the first is processed in part. That the
+// second is processed as a whole does not make it a transaction to commit.
+func TestPartialMessageIsNotCommitted(t *testing.T) {
+	message := func(entries int) *kgo.Record {
+		value, err := wire.AppendFinding(nil, &wire.Finding{Ruleset: make([]byte, 32), Rule: "rule", Entries: make([]wire.Entry, entries)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &kgo.Record{Value: value}
+	}
+	did := &steps{}
+	l := &lane{stage: StageGroup, step: did, refused: map[place]*refusal{}}
+	for offset, entries := range []int{8, 3} {
+		l.out.last = place{offset: int64(offset)}
+		l.refuse(l.out.last, 0, cause{schemas.RejectedOutput, errors.New("too large")})
+		if offset == 0 { // which half of it is it?
+			l.refused[l.out.last].search = search{n: entries, bad: entries}
+		}
+		if err := l.process(nil, message(entries)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if did.records != 4+3 || !l.out.partial {
+		t.Errorf("%d entries were processed, partial: %v", did.records, l.out.partial)
 	}
 }
 

@@ -25,7 +25,7 @@ type output struct {
 	messages int             // input messages
 	last     place           // the last of them
 	tried    int             // how many of its entries were processed, if one by one
-	partial  bool            // and these are not all
+	partial  bool            // of one of the messages these were not all
 	outputs  [stage.Suppressed + 1]int
 	counts   []func() // for the metrics, which count only what was committed
 

@@ -144,7 +144,7 @@ func (l *lane) records(tp topicPartition, fp kgo.FetchPartition) error {
 		l.idle = l.idle && (p.lesson == nil || r.Offset >= p.lesson.live)
 		p.next = r.Offset + 1
 		l.out.messages++
-		l.out.last, l.out.tried = place{tp, r.Offset}, 0
+		l.out.last, l.out.tried = place{tp, p.inputID, r.Offset}, 0
 		l.advance(&p.off, r.Timestamp.UnixMilli())
 		if err := l.process(p, r); err != nil {
 			err = fmt.Errorf("%s offset %d: %w", tp, r.Offset, err)

@@ -13,7 +13,7 @@ import (
 )
 
 // TestRuns applies every record in a run of its own, of several partitions at a time: those of a partition come in their
-// order, and no more is held than is said.
+// order.
 func TestRuns(t *testing.T) {
 	store, err := state.Open("state", state.Options{FS: vfs.NewMem()})
 	if err != nil {
