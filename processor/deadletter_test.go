@@ -121,6 +121,37 @@ func TestDeadLettersFitTheirTopic(t *testing.T) {
 	}
 }
 
+// TestDeadLetterRefused: the dead-letter topic takes no dead letter at all. Nothing is lost and no broker is asked in a
+// tight loop; the worker says what is wrong, and goes on once it is mended.
+func TestDeadLetterRefused(t *testing.T) {
+	t.Parallel()
+	brokers := embedded(t)
+	c, app := newTestCluster(t, brokers), newApp()
+	c.createSources(app, 1, nil)
+	in := c.start(testConfig(brokers, app, "one", filepath.Join(t.TempDir(), "state"), mustLoad(t, rules.LoadOptions{})))
+	in.awaitReady(c)
+	c.alter(app+".dlq", "max.message.bytes", "10")
+	if err := c.cl.ProduceSync(context.Background(), &kgo.Record{Topic: app + "-s3access", Value: []byte("?")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	c.await("the worker is not ready", 30*time.Second, func() bool {
+		return slices.ContainsFunc(in.NotReady(), func(why string) bool { return strings.Contains(why, app+".dlq/") })
+	})
+	aborts := func() float64 { return in.counted("transaction_aborts_total", "ingest") }
+	began, before := time.Now(), aborts()
+	c.await("five more tries", 30*time.Second, func() bool { return aborts() >= before+5 })
+	if took := time.Since(began); took < 4*200*time.Millisecond {
+		t.Errorf("five tries in %s", took)
+	}
+	c.alter(app+".dlq", "max.message.bytes", "100000")
+	c.awaitDrained(app, 30*time.Second)
+	in.awaitReady(c)
+	in.stop()
+	if dead := c.read(app + ".dlq"); len(dead) != 1 || string(dead[0].Value) != "?" {
+		t.Errorf("%d dead letters, want one", len(dead))
+	}
+}
+
 // TestTogetherTooLarge: what comes of one message fits its topic record by record, but not in one batch. It is no dead
 // letter.
 func TestTogetherTooLarge(t *testing.T) {

@@ -236,7 +236,8 @@ func (l *lane) turn(ctx context.Context) error {
 		l.log.Warn("a record could not be produced; the transaction is aborted and its input read again", "error", err)
 		if isRejection(err) {
 			l.bisect(cause{schemas.RejectedOutput, err})
-		} else {
+		}
+		if !isRejection(err) || errors.Is(err, errDeadLetter) { // to leave out a record would not help
 			l.stuck(err, "")
 			defer l.pause(ctx) // a broker that refuses is not asked in a tight loop
 		}
