@@ -77,7 +77,13 @@ func (in *inside) awaitReady(c *cluster, because ...string) {
 }
 
 // counted is the sum of a metric over the series that have the other values among their labels.
-func (in *inside) counted(name ...string) (sum float64) {
+func (in *inside) counted(name ...string) float64 {
+	_, sum := in.series(name...)
+	return sum
+}
+
+// series is how many there are of a metric with the other values among their labels, and their sum.
+func (in *inside) series(name ...string) (n int, sum float64) {
 	in.t.Helper()
 	families, err := in.metrics.Gather()
 	if err != nil {
@@ -87,11 +93,12 @@ func (in *inside) counted(name ...string) (sum float64) {
 		for _, m := range f.Metric {
 			has := func(value string) bool { return strings.Contains(m.String(), strconv.Quote(value)) }
 			if f.GetName() == "firstseen_"+name[0] && !slices.ContainsFunc(name[1:], func(value string) bool { return !has(value) }) {
+				n++
 				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
 	}
-	return sum
+	return n, sum
 }
 
 // refused runs a worker that must not start, and returns why.

@@ -122,6 +122,9 @@ func (l *lane) twice(err error) error {
 // session runs turns with one client until the outcome of a transaction is unknown.
 func (l *lane) session(ctx context.Context) error {
 	l.mu.Lock()
+	for tp := range l.parts {
+		l.forgetLag(tp)
+	}
 	l.parts, l.waiting = map[topicPartition]*part{}, map[topicPartition]int64{}
 	l.mu.Unlock()
 	l.begun = false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +38,7 @@ type part struct {
 	touched   bool             // has records in this transaction
 	high      int64            // high watermark of the last poll
 	lag       prometheus.Gauge // offsets behind it
+	read      atomic.Int64     // next, as others may read it
 
 	answers []reply // to requests that the takeover followed, until they are committed
 	heard   int64   // offset of control up to which requests were looked at
@@ -223,6 +225,7 @@ func (l *lane) drop() error {
 	l.step.drop()
 	for _, p := range l.touched {
 		p.touched, p.next, p.off = false, p.base, p.pos.Offset
+		p.read.Store(p.next)
 		if p.lesson != nil {
 			p.lesson.cut = false // the client goes back by itself
 		}
@@ -349,6 +352,7 @@ func (l *lane) release(_ context.Context, _ *kgo.Client, lost map[string][]int32
 			tp := topicPartition{topic, p}
 			delete(l.parts, tp)
 			delete(l.waiting, tp)
+			l.forgetLag(tp)
 			l.w.health.mend(l.name, tp)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -37,6 +36,7 @@ func (l *lane) takeOver(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	l.mu.Lock()
 	for tp, p := range opened {
 		p.base = p.next
+		p.read.Store(p.next)
 		l.parts[tp] = p
 		delete(l.waiting, tp)
 		offsets[tp.topic][tp.partition] = kgo.NewOffset().At(p.next)
@@ -53,6 +53,7 @@ func (l *lane) takeOver(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	for tp, err := range failed {
 		pause[tp.topic] = append(pause[tp.topic], tp.partition)
 		delete(l.parts, tp)
+		l.forgetLag(tp)
 		offsets[tp.topic][tp.partition] = kgo.NewOffset().At(max(0, offsets[tp.topic][tp.partition].EpochOffset().Offset)) // no epoch: nothing to validate while it is paused
 		l.w.health.quarantine(l.name, tp, err)
 		l.log.Error("partition in quarantine: it waits, the others go on", "stage", l.stage, "partition", tp.String(), "error", err)
@@ -154,7 +155,7 @@ func (l *lane) open(ctx context.Context, offsets map[string]map[int32]kgo.Offset
 			tp := topicPartition{topic, partition}
 			start, _ := f.starts.Lookup(topic, partition)
 			p := &part{tp: tp, committed: o.EpochOffset().Offset, start: start.Offset, end: f.end(tp), inputID: f.details[topic].ID,
-				lag: l.w.metrics.lag.WithLabelValues(string(l.stage), topic, strconv.Itoa(int(partition)))}
+				lag: l.lagOf(tp)}
 			err := f.failure(tp)
 			if err == nil && logTopic != "" {
 				err = f.failure(topicPartition{logTopic, partition})

@@ -98,6 +98,7 @@ func (w *Worker) run(ctx context.Context, cancel context.CancelCauseFunc) error 
 		w.health.starting(l.name)
 		go func() { results <- l.run(ctx) }()
 	}
+	go w.watchLag(ctx, lanes)
 	var first error
 	for range lanes {
 		if err := <-results; err != nil {
