@@ -72,10 +72,13 @@ type control struct {
 		Close()
 	}
 
+	stall time.Duration // longest wait in sync
+
 	mu      sync.Mutex
 	values  map[string][]byte
 	offsets map[string]int64 // of the values
 	next    int64            // offset behind the last record seen
+	trouble error            // why nothing can be read since
 	changed chan struct{}    // closed and replaced at every change
 	done    chan struct{}
 }
@@ -92,7 +95,7 @@ func openControl(ctx context.Context, cfg *Config) (*control, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &control{topic: topic, cl: cl, values: map[string][]byte{}, offsets: map[string]int64{}, changed: make(chan struct{}), done: make(chan struct{})}
+	c := &control{topic: topic, cl: cl, stall: cfg.Timing.Stall, values: map[string][]byte{}, offsets: map[string]int64{}, changed: make(chan struct{}), done: make(chan struct{})}
 	go c.follow()
 	if err := c.sync(ctx); err != nil {
 		c.Close()
@@ -109,6 +112,9 @@ func (c *control) follow() {
 			return
 		}
 		c.take(fetches)
+		if fetches.Err() != nil { // a broker that refuses is not asked in a tight loop
+			time.Sleep(200 * time.Millisecond)
+		}
 	}
 }
 
@@ -123,6 +129,9 @@ func (c *control) take(fetches kgo.Fetches) {
 			c.values[string(r.Key)], c.offsets[string(r.Key)] = r.Value, r.Offset
 		}
 	})
+	if err := fetches.Err(); err != nil || !fetches.Empty() {
+		c.trouble = err
+	}
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
@@ -143,19 +152,32 @@ func (c *control) get(key string) []byte {
 func (c *control) put(ctx context.Context, key string, value []byte) (int64, error) {
 	r := &kgo.Record{Topic: c.topic, Key: []byte(key), Value: value}
 	if err := c.cl.ProduceSync(ctx, r).FirstErr(); err != nil {
-		return 0, fmt.Errorf("write %q to %s: %w", key, c.topic, err)
+		return 0, fmt.Errorf("write %q to %s: %w", key, c.topic, errors.Join(err, context.Cause(ctx)))
 	}
 	return r.Offset, nil
 }
 
 // sync returns when everything that was committed to control before the call has been seen: it writes a barrier and
-// waits until a read_committed reader delivers it.
+// waits until a read_committed reader delivers it, or cannot.
 func (c *control) sync(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.stall, fmt.Errorf("what was written to it is not there to be read after %s: "+
+		"a transaction may be open on it, or a partition has no leader; which one is said by: firstseen doctor -c FILE", c.stall))
+	defer cancel()
 	at, err := c.put(ctx, keyBarrier, []byte("1"))
 	if err != nil {
 		return err
 	}
-	return c.wait(ctx, func() bool { return c.next > at })
+	var denied error
+	err = c.wait(ctx, func() bool {
+		if isUnauthorized(c.trouble) {
+			denied = c.trouble
+		}
+		return c.next > at || denied != nil
+	})
+	if denied != nil {
+		return fmt.Errorf("read %s: %w", c.topic, denied)
+	}
+	return err
 }
 
 // wait returns when ok is true. ok is called with the lock held, after every change.
@@ -170,7 +192,9 @@ func (c *control) wait(ctx context.Context, ok func() bool) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("read %s: %w", c.topic, context.Cause(ctx))
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return fmt.Errorf("read %s: %w", c.topic, errors.Join(context.Cause(ctx), c.trouble))
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ func (w *Worker) prepare(ctx context.Context) error {
 	if err := cl.Ping(probe); err != nil {
 		return fmt.Errorf("%w: no broker answers: %w; check brokers, tls and sasl in the configuration", ErrUnreachable, err)
 	}
-	ids, err := sourceIDs(ctx, adm, cfg.sourceTopics())
+	ids, err := sourceIDs(ctx, adm, cfg)
 	if err != nil {
 		return err
 	}
@@ -119,9 +120,9 @@ func missing(err error) error {
 }
 
 // sourceIDs returns the topic ids of the sources. A topic that was just created is waited for: not every broker knows it.
-func sourceIDs(ctx context.Context, adm *kadm.Client, names []string) (ids map[string]string, err error) {
+func sourceIDs(ctx context.Context, adm *kadm.Client, cfg *Config) (ids map[string]string, err error) {
 	for deadline := time.Now().Add(5 * time.Second); ; {
-		ids, err = listSources(ctx, adm, names)
+		ids, err = listSources(ctx, adm, cfg)
 		if !errors.Is(err, ErrNoTopic) || time.Now().After(deadline) {
 			return ids, err
 		}
@@ -133,14 +134,14 @@ func sourceIDs(ctx context.Context, adm *kadm.Client, names []string) (ids map[s
 	}
 }
 
-func listSources(ctx context.Context, adm *kadm.Client, names []string) (map[string]string, error) {
-	details, err := adm.ListTopics(ctx, names...)
-	if err != nil {
-		return nil, fmt.Errorf("%w: list source topics: %w", ErrUnreachable, err)
-	}
+func listSources(ctx context.Context, adm *kadm.Client, cfg *Config) (map[string]string, error) {
 	ids := map[string]string{}
-	for _, n := range names {
-		if err := details[n].Err; err != nil {
+	for _, n := range cfg.sourceTopics() { // one by one: the error for a topic that may not be seen does not name it
+		details, err := adm.ListTopics(ctx, n)
+		switch err = cmp.Or(err, details[n].Err); {
+		case isUnauthorized(err):
+			return nil, fmt.Errorf("%w: source topic %s: %v; to allow it: %s", ErrUnreachable, n, err, cfg.allow(n)) //nolint:errorlint // all is said
+		case err != nil:
 			return nil, fmt.Errorf("source topic %s: %w; create it, or correct sources in the configuration", n, missing(err))
 		}
 		ids[n] = details[n].ID.String()
@@ -214,6 +215,44 @@ func (w *Worker) rejoin(d *Deployment, sources map[string]string) (fresh map[str
 }
 
 func list(m map[string]string) string { return strings.Join(slices.Sorted(maps.Keys(m)), ", ") }
+
+// watchTopics looks again and again whether the settings of the topics are still those that the guarantee needs. A worker
+// that runs goes on with others, since it has its state; what they cost is lost in the topics, and it says so.
+func (w *Worker) watchTopics(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(w.cfg.Timing.Recheck):
+		}
+		problems, err := w.problems(ctx)
+		if err != nil {
+			continue // the next look will do
+		}
+		text := ""
+		if len(problems) > 0 {
+			text = "topics: " + strings.Join(problems, "; ")
+			w.cfg.Log.Error(text)
+		}
+		w.health.note(noteTopics, text)
+	}
+}
+
+// problems are those of topics whose settings were changed.
+func (w *Worker) problems(ctx context.Context) (texts []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	cl, err := kgo.NewClient(w.cfg.client()...)
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	states, err := CheckTopics(ctx, kadm.NewClient(cl), w.cfg.Plan())
+	for _, s := range states {
+		texts = append(texts, s.Problems...)
+	}
+	return texts, err
+}
 
 // check refuses to go on with topics that would break the guarantee.
 func (w *Worker) check(ctx context.Context, adm *kadm.Client, d *Deployment) error {

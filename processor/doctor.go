@@ -213,6 +213,14 @@ func (x *doctor) offsets(ctx context.Context) bool {
 	if err != nil {
 		x.unchecked("offsets", "all topics", err)
 	}
+	for _, s := range []Stage{StageDetect, StageGroup} {
+		for p, start := range x.starts[x.cfg.changelog(s)] {
+			if start.Err == nil && start.Offset > 0 { // compaction does not move the beginning
+				x.say(CheckWarn, "topics", topicPartition{start.Topic, p}.String(), "keep the state directories of the workers, and find out who deletes records: see firstseen state verify",
+					"it begins at offset %d: what was deleted before it is forgotten when a state is restored from it", start.Offset)
+			}
+		}
+	}
 	return true
 }
 

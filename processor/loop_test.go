@@ -197,7 +197,7 @@ func (w *modelWorker) start() {
 		worker.topicIDs[name], worker.partitions[name] = modelTopicID(i+1).String(), loopPartitions
 	}
 	worker.brokers = modelBrokers{w}
-	worker.control = &control{topic: cfg.topic(topicControl), cl: modelBrokers{w}, values: map[string][]byte{}, offsets: map[string]int64{}, changed: make(chan struct{})}
+	worker.control = &control{topic: cfg.topic(topicControl), stall: cfg.Timing.Stall, cl: modelBrokers{w}, values: map[string][]byte{}, offsets: map[string]int64{}, changed: make(chan struct{})}
 	worker.texts.control = worker.control
 	worker.rules.Store(l.rules)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -31,6 +31,7 @@ const (
 	noteLearning = "learning"
 	noteRules    = "rules"
 	noteDiffer   = "rules differ"
+	noteTopics   = "topics"
 )
 
 func newHealth() *health {
@@ -203,6 +204,7 @@ type metrics struct {
 	purged     *prometheus.CounterVec   // topic
 	reloads    *prometheus.CounterVec   // result
 	byRule     *prometheus.CounterVec   // rule, topic
+	aside      *prometheus.CounterVec   // reason
 	learned    prometheus.Counter
 	heldBack   prometheus.Counter
 }
@@ -244,6 +246,7 @@ func newMetrics(reg prometheus.Registerer, h *health) *metrics {
 		restoring:  gauges("restore_remaining", "Changelog offsets still to read before a partition's state is current.", "stage", "partition"),
 		restored:   counters("restore_records_total", "Changelog records read to bring the state up to date.", "stage"),
 		restoreETA: gauges("restore_seconds_left", "Estimate of how long a restore still takes; 0 without one.", "stage"),
+		aside:      counters("state_moved_aside_total", "Times that state could not be used, was moved aside and restored, by reason (damaged, format, foreign, lost_records).", "reason"),
 		reloads:    counters("rules_reloads_total", "Changes of rules while running, by result (ok, failed).", "result"),
 		byRule:     counters("rule_documents_total", "Alerts and updates of them, by rule and by where they went (alerts, suppressed).", "rule", "topic"),
 		learned:    counter("learned_total", "Matches that were only learned."),
@@ -257,7 +260,9 @@ func newMetrics(reg prometheus.Registerer, h *health) *metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "firstseen", Name: "rules_refused",
 			Help: "1 while the rules in force are not those on disk, because these cannot be used; /readyz says why."}, func() float64 { return float64(h.noted(noteRules)) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "firstseen", Name: "rules_differ",
-			Help: "1 while instances have had different rules in force for ten minutes; /readyz says which."}, func() float64 { return float64(h.noted(noteDiffer)) }))
+			Help: "1 while instances have had different rules in force for ten minutes; /readyz says which."}, func() float64 { return float64(h.noted(noteDiffer)) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "firstseen", Name: "topics_unsafe",
+			Help: "1 while a topic of the deployment has a setting with which state or records would be lost; /readyz says which."}, func() float64 { return float64(h.noted(noteTopics)) }))
 	return m
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -129,6 +130,47 @@ func TestTruncatedChangelog(t *testing.T) {
 	})
 }
 
+// TestChangelogWithoutBeginning: records were deleted from a changelog before its last offset record. Nobody can see that
+// in a state that is restored from it, so it is said: by the worker that restores, by the doctor, and by the comparison of
+// a state that is whole.
+func TestChangelogWithoutBeginning(t *testing.T) {
+	t.Parallel()
+	h := newHalfway(t, embedded(t))
+	changelog, end := h.cfg.topic(topicDetectLog), int64(0)
+	for stage, at := range positions(t, h.cfg.StateDir) {
+		if stage.String() == string(StageDetect) {
+			end = at[1]
+		}
+	}
+	h.alter(changelog, "cleanup.policy", "compact,delete")
+	if err := h.deleteRecords(changelog, 1, end/2); err != nil {
+		t.Fatal(err)
+	}
+	h.alter(changelog, "cleanup.policy", "compact")
+
+	ranges, differ := verified(t, h.cfg, h.cfg.StateDir)
+	v := ranges["detect/1"]
+	if want := fmt.Sprintf("the changelog begins at offset %d: what was before has been deleted", end/2); v.Equal() || len(differ) == 0 || !strings.Contains(v.String(), want) {
+		t.Errorf("%d keys differ, %s; want %s", len(differ), v.String(), want)
+	}
+	if !slices.ContainsFunc(examine(t, h.cfg), func(c Check) bool {
+		return c.Result == CheckWarn && c.What == "topics" && c.On == changelog+"/1" && strings.HasPrefix(c.Says, fmt.Sprintf("it begins at offset %d: ", end/2))
+	}) {
+		t.Error("the doctor does not see it")
+	}
+
+	var book logbook
+	h.cfg.Log, h.cfg.StateDir = book.log(), filepath.Join(t.TempDir(), "lost")
+	in := h.start(h.cfg)
+	in.awaitReady(h.cluster)
+	in.stop()
+	for _, want := range []string{"the changelog does not begin at offset 0: what was deleted from it is forgotten", fmt.Sprintf("topic=%s partition=1 begins=%d", changelog, end/2)} {
+		if !strings.Contains(book.String(), want) {
+			t.Errorf("the log does not say %s:\n%s", want, book.String())
+		}
+	}
+}
+
 // aside expects one state that was put aside.
 func (h *halfway) aside(prefix string) {
 	h.t.Helper()
@@ -187,6 +229,27 @@ func TestChangedWhileRunning(t *testing.T) {
 			in.stop()
 		})
 	}
+}
+
+// TestSettingsChangedWhileRunning: a changelog is no longer compacted. The worker says so while it runs, and no longer once
+// it is mended.
+func TestSettingsChangedWhileRunning(t *testing.T) {
+	t.Parallel()
+	c, app := newTestCluster(t, embedded(t)), newApp()
+	c.createSources(app, 1, nil)
+	cfg := testConfig(c.brokers, app, "one", filepath.Join(t.TempDir(), "state"), mustLoad(t, rules.LoadOptions{}))
+	cfg.Timing.Recheck = 100 * time.Millisecond
+	in := c.start(cfg)
+	in.awaitReady(c)
+	changelog := cfg.topic(topicGroupLog)
+	c.alter(changelog, "cleanup.policy", "delete")
+	want := "topics: topic " + changelog + " has cleanup.policy=delete, it needs compact; run: kafka-configs.sh "
+	c.await(want, 30*time.Second, func() bool {
+		return slices.ContainsFunc(in.Notes(), func(note string) bool { return strings.HasPrefix(note, want) }) && in.counted("topics_unsafe") == 1
+	})
+	c.alter(changelog, "cleanup.policy", "compact")
+	c.await("all is well", 30*time.Second, func() bool { return in.counted("topics_unsafe") == 0 })
+	in.stop()
 }
 
 // TestClockSkew has two producers write the same times, one of them with a clock that is two hours behind. Its records

@@ -35,12 +35,11 @@ func TestKafkaDiskNearlyFull(t *testing.T) {
 	nearlyFull(t, kafka(t), func(string) { time.Sleep(3 * time.Second) })
 }
 
-// TestKafkaRefusedWhileRunning has a real authorizer deny things to a worker.
-func TestKafkaRefusedWhileRunning(t *testing.T) {
-	t.Parallel()
-	brokers := strings.Join(testkafka.Start(t, 1, "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "allow.everyone.if.no.acl.found=true").Brokers(), ",")
+// authorized starts a broker with Kafka's own authorizer. denied begins a denial, and returns what ends it.
+func authorized(t *testing.T) (brokers string, denied func(rule func(b *kadm.ACLBuilder, app string)) func(app string) func()) {
+	brokers = strings.Join(testkafka.Start(t, 1, "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "allow.everyone.if.no.acl.found=true").Brokers(), ",")
 	c := newTestCluster(t, brokers)
-	denied := func(rule func(b *kadm.ACLBuilder, app string)) func(app string) func() {
+	return brokers, func(rule func(b *kadm.ACLBuilder, app string)) func(app string) func() {
 		return func(app string) func() {
 			// What has any rule needs one that allows.
 			all := kadm.NewACLs().Allow("User:*").AllowHosts("*").ResourcePatternType(kadm.ACLPatternPrefixed).Topics(app).Groups(app).TransactionalIDs(app).Operations(kadm.OpAll)
@@ -50,20 +49,44 @@ func TestKafkaRefusedWhileRunning(t *testing.T) {
 			b := kadm.NewACLs().Deny("User:ANONYMOUS").DenyHosts("*").ResourcePatternType(kadm.ACLPatternLiteral)
 			rule(b, app)
 			created, err := c.adm.CreateACLs(context.Background(), b)
-			if err != nil || len(created) != 1 || created[0].Err != nil {
+			if err != nil || slices.ContainsFunc(created, func(r kadm.CreateACLsResult) bool { return r.Err != nil }) {
 				t.Fatal(created, err)
 			}
 			return func() {
-				if deleted, err := c.adm.DeleteACLs(context.Background(), b); err != nil || len(deleted) != 1 || deleted[0].Err != nil || len(deleted[0].Deleted) != 1 {
+				deleted, err := c.adm.DeleteACLs(context.Background(), b)
+				if err != nil || slices.ContainsFunc(deleted, func(r kadm.DeleteACLsResult) bool { return r.Err != nil || len(r.Deleted) == 0 }) {
 					t.Error(deleted, err)
 				}
 			}
 		}
 	}
+}
+
+// TestKafkaRefusedWhileRunning has a real authorizer deny things to a worker.
+func TestKafkaRefusedWhileRunning(t *testing.T) {
+	t.Parallel()
+	brokers, denied := authorized(t)
 	refusedWhileRunning(t, brokers,
 		obstacle{"no permission to write", denied(func(b *kadm.ACLBuilder, app string) { b.Topics(app + ".alerts").Operations(kadm.OpWrite) }), saysWrite, "-group-one-0"},
 		obstacle{"no permission to read", denied(func(b *kadm.ACLBuilder, app string) { b.Topics(app + "-cloudtrail").Operations(kadm.OpRead) }), saysRead, "-ingest-one-0"},
 		obstacle{"no permission for the group", denied(func(b *kadm.ACLBuilder, app string) { b.Groups(app + ".detect").Operations(kadm.OpRead) }), saysGroup, "-detect-one-0"},
+	)
+}
+
+// TestKafkaRefusedAtTheStart has a real authorizer deny things to a worker that starts.
+func TestKafkaRefusedAtTheStart(t *testing.T) {
+	t.Parallel()
+	brokers, denied := authorized(t)
+	refusedAtTheStart(t, brokers,
+		obstacle{name: "a source may not be seen", begin: denied(func(b *kadm.ACLBuilder, app string) {
+			b.Topics(app+"-cloudtrail").Operations(kadm.OpDescribe, kadm.OpRead)
+		}), reason: "source topic APP-cloudtrail: TOPIC_AUTHORIZATION_FAILED"},
+		obstacle{name: "control may not be read", begin: denied(func(b *kadm.ACLBuilder, app string) { b.Topics(app + ".control").Operations(kadm.OpRead) }), reason: "read APP.control: "},
+		obstacle{name: "control may not be written", begin: denied(func(b *kadm.ACLBuilder, app string) { b.Topics(app + ".control").Operations(kadm.OpWrite) }), reason: "to APP.control: TOPIC_AUTHORIZATION_FAILED"},
+		obstacle{name: "settings may not be seen", begin: denied(func(b *kadm.ACLBuilder, app string) { b.Topics(app + ".findings").Operations(kadm.OpDescribeConfigs) }), reason: "describe topic settings"},
+		obstacle{name: "no transactional id", begin: denied(func(b *kadm.ACLBuilder, app string) {
+			b.TransactionalIDs(app + "-detect-one-0").Operations(kadm.OpWrite)
+		}), reason: "fence APP-detect-one-0"},
 	)
 }
 

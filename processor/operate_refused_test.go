@@ -1,6 +1,8 @@
 package processor
 
 import (
+	"context"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"firstseen/rules"
@@ -70,6 +73,111 @@ const (
 	saysGroup  = "GROUP_AUTHORIZATION_FAILED"
 	saysMinISR = "the brokers have not taken what it wrote for 2s: a partition has no leader, or fewer replicas in sync than min.insync.replicas; it tries again. Which one is said by: firstseen doctor"
 )
+
+// refusedAtTheStart has the brokers refuse something to a worker that starts, one thing after the other: it ends as one
+// that cannot reach Kafka, and says what is refused and the command that allows it. When it is allowed, it starts.
+func refusedAtTheStart(t *testing.T, brokers string, obstacles ...obstacle) {
+	for _, o := range obstacles {
+		c, app := newTestCluster(t, brokers), newApp()
+		c.createSources(app, 1, nil)
+		cfg := testConfig(brokers, app, "one", filepath.Join(t.TempDir(), "state"), mustLoad(t, rules.LoadOptions{}))
+		end := o.begin(app)
+		w, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		err = w.Run(ctx)
+		cancel()
+		for _, want := range []string{strings.ReplaceAll(o.reason, "APP", app), "to allow it: kafka-acls.sh --bootstrap-server BROKER --add "} {
+			if !errors.Is(err, ErrUnreachable) || strings.Count(err.Error(), want) != 1 {
+				t.Errorf("%s: %v; want %s", o.name, err, want)
+			}
+		}
+		end()
+		in := c.start(cfg)
+		in.awaitReady(c)
+		in.stop()
+	}
+}
+
+func TestRefusedAtTheStart(t *testing.T) {
+	t.Parallel()
+	b := broker(t)
+	fault := func(f kfake.Fault, keys ...kmsg.Key) func(app string) func() {
+		return func(app string) func() {
+			f := f
+			f.Keys, f.Count = keys, -1
+			if f.Topic != "" {
+				f.Topic = app + f.Topic
+			}
+			return b.Cluster.Fault(f).Remove
+		}
+	}
+	topic, id := kerr.TopicAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed
+	refusedAtTheStart(t, b.Addr(),
+		obstacle{name: "a source may not be seen", begin: fault(kfake.Fault{Topic: "-cloudtrail", Err: topic}, kmsg.Metadata), reason: "source topic APP-cloudtrail: TOPIC_AUTHORIZATION_FAILED"},
+		obstacle{name: "control may not be read", begin: fault(kfake.Fault{Topic: ".control", Err: topic}, kmsg.Fetch), reason: "read APP.control: "},
+		obstacle{name: "control may not be written", begin: fault(kfake.Fault{Topic: ".control", Err: topic}, kmsg.Produce), reason: "to APP.control: TOPIC_AUTHORIZATION_FAILED"},
+		obstacle{name: "settings may not be seen", begin: fault(kfake.Fault{Err: topic}, kmsg.DescribeConfigs), reason: "describe topic settings"},
+		obstacle{name: "no topic may be made", begin: fault(kfake.Fault{Err: topic}, kmsg.CreateTopics), reason: "create topic APP.control"},
+		obstacle{name: "no transactional id", begin: fault(kfake.Fault{Err: id}, kmsg.InitProducerID), reason: "fence APP-"},
+		obstacle{name: "no offsets of groups", begin: fault(kfake.Fault{Err: kerr.GroupAuthorizationFailed}, kmsg.OffsetFetch), reason: "read the offsets of group APP."},
+	)
+}
+
+// TestControlHeldUp: a transaction of somebody is open on control. A worker that starts does not wait for ever, and says
+// what may be wrong.
+func TestControlHeldUp(t *testing.T) {
+	t.Parallel()
+	brokers := embedded(t)
+	c, app := newTestCluster(t, brokers), newApp()
+	c.createSources(app, 1, nil)
+	cfg := testConfig(brokers, app, "one", filepath.Join(t.TempDir(), "state"), mustLoad(t, rules.LoadOptions{}))
+	c.found(cfg)
+	open, err := kgo.NewClient(kgo.SeedBrokers(brokers), kgo.TransactionalID("stuck"+app))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	if err := open.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if err := open.ProduceSync(context.Background(), &kgo.Record{Topic: cfg.topic(topicControl), Key: []byte("stuck")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Timing.Stall = 500 * time.Millisecond
+	w, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	want := "read " + cfg.topic(topicControl) + ": what was written to it is not there to be read after 500ms: a transaction may be open on it"
+	if err := w.Run(ctx); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v; want %s", err, want)
+	}
+}
+
+// TestRefusedTakeover: a worker may not read a changelog that it has to restore from. It is not ready, and says why.
+func TestRefusedTakeover(t *testing.T) {
+	t.Parallel()
+	b := broker(t)
+	h := newHalfway(t, b.Addr())
+	changelog := h.cfg.topic(topicDetectLog)
+	h.cfg.StateDir = filepath.Join(t.TempDir(), "lost")
+	f := b.Cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: changelog, Err: kerr.TopicAuthorizationFailed, Count: -1})
+	in := h.start(h.cfg)
+	h.await("it says what is refused", 30*time.Second, func() bool {
+		why := strings.Join(in.NotReady(), "\n")
+		return strings.Contains(why, "restore from "+changelog+"/") && strings.Contains(why, "to allow it: kafka-acls.sh ")
+	})
+	f.Remove()
+	in.awaitReady(h.cluster)
+	h.second()
+	h.awaitDrained(h.cfg.App, time.Minute)
+	in.stop()
+}
 
 func TestRefusedWhileRunning(t *testing.T) {
 	t.Parallel()

@@ -98,7 +98,7 @@ func (l *lane) openRange(ctx context.Context, adm admin, p *part, log kadm.Topic
 	var err error
 	if p.rng, err = l.w.store.Range(l.stage.state(), p.tp.partition); errors.Is(err, state.ErrFormat) {
 		l.log.Warn("state in a format of another version", "partition", p.tp.String(), "error", err)
-		if err := l.moveAside(p.tp.partition); err != nil {
+		if err := l.moveAside(p.tp.partition, asideFormat); err != nil {
 			return err
 		}
 		p.rng, err = l.w.store.Range(l.stage.state(), p.tp.partition)
@@ -107,7 +107,7 @@ func (l *lane) openRange(ctx context.Context, adm admin, p *part, log kadm.Topic
 		return fmt.Errorf("open the state of %s: %w", p.tp, err)
 	}
 	pos, ok := p.rng.Position()
-	aside := ""
+	aside, reason := "", asideForeign
 	switch {
 	case !ok:
 	case pos.ChangelogID != [16]byte(log.ID):
@@ -122,12 +122,13 @@ func (l *lane) openRange(ctx context.Context, adm admin, p *part, log kadm.Topic
 		if e := resp[log.Topic][p.tp.partition]; e.Err != nil {
 			return fmt.Errorf("ask where epoch %d of %s/%d ends: %w", pos.Barrier.Epoch, log.Topic, p.tp.partition, e.Err)
 		} else if e.LeaderEpoch < pos.Barrier.Epoch || e.EndOffset <= pos.Barrier.Offset {
+			reason = asideLost
 			aside = fmt.Sprintf("the changelog lost records: it ended at %d, the state had read %d", e.EndOffset, pos.Barrier.Offset)
 		}
 	}
 	if aside != "" {
 		l.log.Warn("state does not belong to the changelog, restoring from the changelog", "partition", p.tp.String(), "because", aside)
-		if err := l.moveAside(p.tp.partition); err != nil {
+		if err := l.moveAside(p.tp.partition, reason); err != nil {
 			return err
 		}
 		pos = state.Position{}
@@ -136,8 +137,17 @@ func (l *lane) openRange(ctx context.Context, adm admin, p *part, log kadm.Topic
 	return nil
 }
 
+// Why state is moved aside, in a metric.
+const (
+	asideDamaged = "damaged"
+	asideFormat  = "format"       // of another version
+	asideForeign = "foreign"      // of another changelog
+	asideLost    = "lost_records" // by the changelog
+)
+
 // moveAside empties a partition's range and keeps what was in it for inspection.
-func (l *lane) moveAside(partition int32) error {
+func (l *lane) moveAside(partition int32, reason string) error {
+	l.w.metrics.aside.WithLabelValues(reason).Inc()
 	dir, err := l.w.store.MoveAside(l.stage.state(), partition, time.Now())
 	if err != nil {
 		return fmt.Errorf("move the state of partition %d aside: %w", partition, err)

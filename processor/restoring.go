@@ -97,7 +97,7 @@ const batchRecords = 100_000
 // from there. Partitions with much to read are read two at a time, so that each fits into memory as a whole if at all
 // possible: then it is sorted once and written once (see loads).
 func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.ListedOffsets, todo map[int32]*restoring) error {
-	from := map[string]map[int32]kgo.Offset{topic: nextOffsets(topic, starts, todo)}
+	from := map[string]map[int32]kgo.Offset{topic: l.nextOffsets(topic, starts, todo)}
 	cl, err := l.w.brokers.read(l, from, l.restoreLevel(), false)
 	if err != nil {
 		return err
@@ -146,6 +146,8 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 				finish(r, l.lost(topic, r, e.Err))
 			} else if !errors.Is(e.Err, context.DeadlineExceeded) {
 				l.log.Warn("restore", "topic", topic, "partition", e.Partition, "error", e.Err)
+				l.stuck(fmt.Errorf("restore from %s/%d: %w", topic, e.Partition, e.Err), "")
+				l.pause(ctx) // the client has it as often as it asks
 			}
 		}
 		read := false
@@ -185,12 +187,15 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 }
 
 // nextOffsets has every partition go on where it stands, or at the start of its changelog.
-func nextOffsets(topic string, starts kadm.ListedOffsets, todo map[int32]*restoring) map[int32]kgo.Offset {
+func (l *lane) nextOffsets(topic string, starts kadm.ListedOffsets, todo map[int32]*restoring) map[int32]kgo.Offset {
 	from := map[int32]kgo.Offset{}
 	for n, r := range todo {
 		if r.pos.ChangelogNext == 0 {
 			start, _ := starts.Lookup(topic, n)
 			r.pos.ChangelogNext = start.Offset
+			if start.Offset > 0 { // compaction does not move the beginning
+				l.log.Warn("the changelog does not begin at offset 0: what was deleted from it is forgotten", "topic", topic, "partition", n, "begins", start.Offset)
+			}
 		}
 		r.next, r.progress = r.pos.ChangelogNext, time.Now()
 		from[n] = kgo.NewOffset().At(r.next)
@@ -209,7 +214,7 @@ func (l *lane) restoreLevel() kgo.IsolationLevel {
 // lost moves the state of a partition aside whose changelog does not have what is to be read next.
 func (l *lane) lost(topic string, r *restoring, err error) error {
 	err = fmt.Errorf("the changelog %s/%d no longer has offset %d; the state was moved aside and will be restored: %w", topic, r.tp.partition, r.next, err)
-	return errors.Join(err, l.moveAside(r.tp.partition))
+	return errors.Join(err, l.moveAside(r.tp.partition, asideLost))
 }
 
 func (l *lane) stalled(ctx context.Context, adm admin, topic string, r *restoring) error {

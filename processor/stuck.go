@@ -32,6 +32,17 @@ func (l *lane) stuck(err error, topic string) {
 	l.w.health.stuck(l.name, fmt.Sprintf("the brokers refuse it something: %v; it tries again; %s", err, help))
 }
 
+// refused is why a worker cannot start. If it lacks a right, that is said with the command that gives it.
+func (w *Worker) refused(err error) error {
+	if !isUnauthorized(err) {
+		return err
+	}
+	if !errors.Is(err, ErrUnreachable) {
+		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return fmt.Errorf("%w; to allow it: %s", err, w.cfg.allow(""))
+}
+
 // isUnauthorized reports whether an error is that of a login that may not do what it tried.
 func isUnauthorized(err error) bool {
 	return errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.GroupAuthorizationFailed) || errors.Is(err, kerr.TransactionalIDAuthorizationFailed)

@@ -254,7 +254,8 @@ func (l *lane) openSource(p *part) (err error) {
 	return nil
 }
 
-// retry calls fn until it succeeds or ctx ends. It logs every tenth failure.
+// retry calls fn until it succeeds or ctx ends. It logs every tenth failure, and says each to who asks whether the worker
+// is ready.
 func (l *lane) retry(ctx context.Context, what string, fn func() error) error {
 	for n := 0; ; n++ {
 		err := fn()
@@ -263,6 +264,9 @@ func (l *lane) retry(ctx context.Context, what string, fn func() error) error {
 		}
 		if n%10 == 0 {
 			l.log.Warn(what, "error", err)
+		}
+		if ctx.Err() == nil {
+			l.stuck(fmt.Errorf("%s: %w", what, err), "")
 		}
 		select {
 		case <-ctx.Done():

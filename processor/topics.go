@@ -117,7 +117,7 @@ func CheckTopics(ctx context.Context, adm *kadm.Client, plan []TopicPlan) ([]Top
 		}
 		rc, err := configs.On(states[i].Plan.Name, nil)
 		if err != nil || rc.Err != nil {
-			return nil, fmt.Errorf("describe settings of %s: %w", states[i].Plan.Name, errors.Join(err, rc.Err))
+			return nil, fmt.Errorf("%w: describe topic settings of %s: %w", ErrUnreachable, states[i].Plan.Name, errors.Join(err, rc.Err))
 		}
 		have := map[string]string{}
 		for _, kv := range rc.Configs {
@@ -158,11 +158,16 @@ func (s *TopicState) compare(have map[string]string, replicas int) {
 			s.Warnings = append(s.Warnings, text)
 		}
 	}
-	if replicas >= 3 && have["min.insync.replicas"] == "1" {
-		s.Warnings = append(s.Warnings, fmt.Sprintf("topic %s has %d replicas but min.insync.replicas=1: a lost broker can lose acknowledged records; set it to 2", p.Name, replicas))
+	set := "run: kafka-configs.sh --bootstrap-server BROKER --alter --topic " + p.Name + " --add-config "
+	if replicas > 1 && have["min.insync.replicas"] == "1" {
+		help := set + "min.insync.replicas=2"
+		if replicas == 2 {
+			help = "give it three, with kafka-reassign-partitions.sh, and min.insync.replicas=2"
+		}
+		s.Warnings = append(s.Warnings, fmt.Sprintf("topic %s has %d replicas but min.insync.replicas=1: a lost broker can lose acknowledged records; %s", p.Name, replicas, help))
 	}
 	if have["unclean.leader.election.enable"] == "true" {
-		s.Warnings = append(s.Warnings, fmt.Sprintf("topic %s allows unclean leader elections, which lose acknowledged records; set unclean.leader.election.enable=false", p.Name))
+		s.Warnings = append(s.Warnings, fmt.Sprintf("topic %s allows unclean leader elections, which lose acknowledged records; %sunclean.leader.election.enable=false", p.Name, set))
 	}
 }
 

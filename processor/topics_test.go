@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -210,5 +211,31 @@ func TestAgree(t *testing.T) {
 	}
 	if len(written) != 1 || written[0] != "fast" {
 		t.Errorf("written: %v, want fast alone", written)
+	}
+}
+
+// TestWeakSettings: settings with which a broker that is lost takes acknowledged records with it.
+func TestWeakSettings(t *testing.T) {
+	command := "run: kafka-configs.sh --bootstrap-server BROKER --alter --topic t --add-config "
+	for _, test := range []struct {
+		replicas         int
+		minISR, unclean  string
+		warnings, helped string
+	}{
+		{1, "1", "false", "", ""},
+		{3, "2", "false", "", ""},
+		{3, "1", "false", "topic t has 3 replicas but min.insync.replicas=1: a lost broker can lose acknowledged records", command + "min.insync.replicas=2"},
+		{2, "1", "false", "topic t has 2 replicas but min.insync.replicas=1: a lost broker can lose acknowledged records", "give it three, with kafka-reassign-partitions.sh, and min.insync.replicas=2"},
+		{3, "2", "true", "topic t allows unclean leader elections, which lose acknowledged records", command + "unclean.leader.election.enable=false"},
+	} {
+		s := TopicState{Plan: TopicPlan{Name: "t"}}
+		s.compare(map[string]string{"min.insync.replicas": test.minISR, "unclean.leader.election.enable": test.unclean}, test.replicas)
+		var want []string
+		if test.warnings != "" {
+			want = []string{test.warnings + "; " + test.helped}
+		}
+		if !slices.Equal(s.Warnings, want) || len(s.Problems) > 0 {
+			t.Errorf("%+v: %q, %q", test, s.Warnings, s.Problems)
+		}
 	}
 }

@@ -23,6 +23,7 @@ type Verified struct {
 	Keys      int // the same in both
 	Open      int // written again behind the position, and compacted before it: what they were there, nobody knows
 	Differ    int
+	Begins    int64  // offset at which its changelog begins, if not at 0: that has lost records
 	Old       bool   // it may have missed tombstones that are gone: a worker that takes it over builds it anew
 	Wrong     string // why it was not compared; empty: it was
 }
@@ -96,6 +97,13 @@ func (c *comparison) run(ctx context.Context, store *state.Store, info state.Ran
 	ends, err := c.l.adm.ListEndOffsets(ctx, topic)
 	if err != nil {
 		return fmt.Errorf("%w: offsets of %s: %w", ErrUnreachable, topic, err)
+	}
+	starts, err := c.l.adm.ListStartOffsets(ctx, topic)
+	if err != nil {
+		return fmt.Errorf("%w: offsets of %s: %w", ErrUnreachable, topic, err)
+	}
+	if start, ok := starts.Lookup(topic, info.Partition); ok {
+		c.Begins = start.Offset
 	}
 	end, ok := ends.Lookup(topic, info.Partition)
 	switch {
@@ -288,6 +296,9 @@ func (v *Verified) String() string {
 	}
 	if v.Open > 0 {
 		text += fmt.Sprintf("; %d have been written again since and cannot be compared", v.Open)
+	}
+	if v.Begins > 0 && v.Differ > 0 {
+		text += fmt.Sprintf("; the changelog begins at offset %d: what was before has been deleted", v.Begins)
 	}
 	if v.Old {
 		text += "; it is so old that a worker builds it anew"

@@ -59,7 +59,7 @@ func (w *Worker) work(ctx context.Context) error {
 	defer cancel(nil)
 	if w.needsStore() { // first, so that a second process on the directory disturbs nobody
 		var err error
-		if w.store, err = openStore(ctx, &w.cfg, func(err error) { cancel(err) }); err != nil {
+		if w.store, err = w.openStore(ctx, func(err error) { cancel(err) }); err != nil {
 			return err
 		}
 		w.disk.look() // before a restore writes
@@ -71,16 +71,17 @@ func (w *Worker) work(ctx context.Context) error {
 			defer w.metrics.watchStore(w.store)()
 		}
 		if err := w.prepare(ctx); err != nil {
-			return err
+			return w.refused(err)
 		}
 		defer w.control.Close()
 		if w.store != nil {
 			w.dropOldRanges()
 		}
 		if err := w.announce(ctx); err != nil {
-			return err
+			return w.refused(err)
 		}
 		go w.watchRules(ctx)
+		go w.watchTopics(ctx)
 		return w.run(ctx, cancel)
 	})
 }
@@ -178,7 +179,8 @@ func (w *Worker) leave(lanes []*lane) error {
 }
 
 // openStore opens the state directory. Another process may still be giving it up, so a lock is waited for.
-func openStore(ctx context.Context, cfg *Config, fatal func(error)) (*state.Store, error) {
+func (w *Worker) openStore(ctx context.Context, fatal func(error)) (*state.Store, error) {
+	cfg := &w.cfg
 	deadline, first := time.Now().Add(cfg.Timing.Session), true
 	for {
 		s, err := state.Open(cfg.StateDir, state.Options{CacheBytes: cfg.StateCache, MemTableBytes: cfg.StateMemTable, Logger: cfg.Log, Fatal: fatal, FS: cfg.hooks.disk})
@@ -186,10 +188,11 @@ func openStore(ctx context.Context, cfg *Config, fatal func(error)) (*state.Stor
 		case err == nil:
 			return s, nil
 		case errors.Is(err, state.ErrCorrupt), errors.Is(err, state.ErrFormat):
-			what := "the state directory is damaged"
+			what, reason := "the state directory is damaged", asideDamaged
 			if errors.Is(err, state.ErrFormat) { // this build was rolled back to
-				what = "the state directory was written by a newer version"
+				what, reason = "the state directory was written by a newer version", asideFormat
 			}
+			w.metrics.aside.WithLabelValues(reason).Inc()
 			cfg.Log.Error(what+"; it is moved aside and restored from the changelog", "dir", cfg.StateDir, "error", err)
 			if _, err := state.MoveDirAside(cfg.StateDir, time.Now()); err != nil {
 				return nil, fmt.Errorf("move %s aside: %w", cfg.StateDir, err)

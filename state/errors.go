@@ -118,6 +118,14 @@ func (s *Store) backgroundError(err error) {
 	_ = s.fail(err) // whoever calls next gets it
 }
 
+// fullError says of an error for want of space what helps.
+func fullError(err error) error {
+	if errors.Is(err, syscall.ENOSPC) && !errors.Is(err, ErrFailed) {
+		return fmt.Errorf("%w: %w", err, ErrFailed)
+	}
+	return err
+}
+
 // openError tells a store that is broken from one that cannot be opened just now.
 func (s *Store) openError(exists bool, err error) error {
 	var errno syscall.Errno

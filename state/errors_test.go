@@ -290,9 +290,8 @@ func TestOpenOnAFullDisk(t *testing.T) {
 	fs, _, on := failing(t, "d/store/*", syscall.ENOSPC)
 	on.Store(true)
 	_, err := Open("d", Options{FS: fs, Fatal: func(err error) { t.Errorf("fatal instead of an answer: %v", err) }})
-	if !errors.Is(err, syscall.ENOSPC) {
-		t.Error(err)
-	}
+	wantError(t, err, ErrFailed, "make room")
+	wantError(t, err, syscall.ENOSPC)
 }
 
 // A log that is damaged in the middle is cut there or refused, never read over the gap.

@@ -83,12 +83,12 @@ func Open(dir string, opts Options) (*Store, error) {
 	s := &Store{dir: dir, fs: opts.FS, opts: opts, stop: make(chan struct{}), ranges: map[[prefixLen]byte]*Range{}, recent: newRecent(opts.recentBytes())}
 	lock, err := lockDir(s.fs, s.path(), opts.ReadOnly)
 	if err != nil {
-		return nil, err
+		return nil, fullError(err)
 	}
 	s.lock = lock
 	if err := s.open(lock); err != nil {
 		_ = s.Close() // what failed first says more
-		return nil, err
+		return nil, fullError(err)
 	}
 	s.ready.Store(true)
 	return s, nil

@@ -26,7 +26,7 @@ func (c *stateVerifyCmd) Run(a *app) error {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return usage(fmt.Errorf("%s: no such directory; name that of a stopped worker with --state DIR", dir))
 	}
-	bad, ranges, shown := 0, 0, 0
+	bad, short, ranges, shown := 0, 0, 0, 0
 	err = processor.Verify(a.ctx, wc, dir, c.Partition, func(d processor.Difference) {
 		if shown++; shown <= c.Keys {
 			fmt.Fprintf(a.stdout, "differs  %s/%d  %s\n", d.Stage, d.Partition, d.Explain())
@@ -35,6 +35,9 @@ func (c *stateVerifyCmd) Run(a *app) error {
 		ranges++
 		if !v.Equal() {
 			bad++
+			if v.Begins > 0 {
+				short++
+			}
 		}
 		fmt.Fprintln(a.stdout, v.String())
 	})
@@ -45,6 +48,9 @@ func (c *stateVerifyCmd) Run(a *app) error {
 		return exitError{exitGuarantee, err}
 	case err != nil:
 		return err
+	case short > 0:
+		return exitError{exitGuarantee, fmt.Errorf("%d of %d ranges are not what their changelogs say, and those have lost records: %s may be the only whole copy, keep it; "+
+			"firstseen doctor says whether the changelogs are compacted", bad, ranges, dir)}
 	case bad > 0:
 		return exitError{exitGuarantee, fmt.Errorf("%d of %d ranges are not what their changelogs say: delete %s, the worker restores it from the changelogs when it starts", bad, ranges, dir)}
 	case ranges == 0:
