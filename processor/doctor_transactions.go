@@ -107,15 +107,15 @@ func (t *openTransaction) check(cfg *Config, now time.Time) Check {
 		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
 	})
 	age := now.Sub(t.began)
-	who := fmt.Sprintf("transactional id %s (producer id %d, epoch %d)", t.id, t.producer, t.epoch)
+	who := fmt.Sprintf("a transaction of transactional id %s (producer id %d, epoch %d)", t.id, t.producer, t.epoch)
 	if t.id == "" {
-		who = fmt.Sprintf("producer id %d, epoch %d, of no known transactional id,", t.producer, t.epoch)
+		who = fmt.Sprintf("a transaction of producer id %d, epoch %d, of no known transactional id,", t.producer, t.epoch)
 	}
 	on := first.String()
 	if n := len(t.places); n > 1 {
 		on += fmt.Sprintf(" and %d more", n-1)
 	}
-	c := Check{Result: CheckOK, What: "transactions", On: on, Says: fmt.Sprintf("a transaction of %s has been open for %s, since offset %d", who, age.Round(100*time.Millisecond), t.places[first])}
+	c := Check{Result: CheckOK, What: "transactions", On: on, Says: fmt.Sprintf("%s has been open for %s, since offset %d", who, age.Round(100*time.Millisecond), t.places[first])}
 	ended := t.id == "" || t.state == "Empty" || t.state == "Dead" || t.state == "CompleteCommit" || t.state == "CompleteAbort"
 	switch {
 	case age > cfg.Timing.Transaction/4 && ended, t.timeout > 0 && age > t.timeout+abortScan, t.timeout == 0 && age > abortScan+15*time.Minute:

@@ -34,6 +34,49 @@ func TestOperationsNameWhatExists(t *testing.T) {
 	}
 }
 
+// TestOperationsQuoteWhatIsSaid: what docs/operations.md quotes is said somewhere: every run of words in it that stand
+// for nothing else.
+func TestOperationsQuoteWhatIsSaid(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sources strings.Builder
+	err = filepath.WalkDir("../..", func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		sources.Write(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := regexp.MustCompile(`" \+\s*"`).ReplaceAllString(sources.String(), "")
+	quotes := regexp.MustCompile(`(?m)^> (.*)$`).FindAllStringSubmatch(string(page), -1)
+	if len(quotes) < 30 {
+		t.Fatalf("the page quotes %d times", len(quotes))
+	}
+	for _, m := range quotes {
+		checked := 0
+		for _, run := range regexp.MustCompile(`\S*[A-Z0-9"=%]\S*|[.;:,(]`).Split(m[1], -1) {
+			if run = strings.TrimSpace(run); len(run) < 12 || strings.Contains(run, " --") { // the flags of a command are put together
+				continue
+			}
+			_, tail, _ := strings.Cut(run, " ")
+			head := run[:max(0, strings.LastIndexByte(run, ' '))]
+			says := func(s string) bool { return len(s) > 6 && strings.Contains(said, s) }
+			if checked++; !says(run) && !says(tail) && !says(head) { // a word at the end may stand for another
+				t.Errorf("docs/operations.md quotes %q: nothing says %q", m[1], run)
+			}
+		}
+		if checked == 0 {
+			t.Errorf("docs/operations.md quotes %q, of which nothing can be looked up", m[1])
+		}
+	}
+}
+
 // TestOperationsIndex: every situation of docs/operations.md is in the table at its head, and the table leads nowhere else.
 func TestOperationsIndex(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operations.md")
