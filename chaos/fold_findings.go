@@ -32,6 +32,7 @@ type crossing struct {
 // capWindow is a window in which alerts are counted against a cap.
 type capWindow struct {
 	start      int64 // Unix seconds of its first finding
+	last       int64 // the highest
 	alerts     int64
 	suppressed int64
 	eventID    string // of its first finding
@@ -54,9 +55,10 @@ func (c *crossing) add(f *finding) {
 // count counts a finding against the cap.
 func (c *crossing) count(f *finding, m match) {
 	if n := len(c.caps); n == 0 || m.Second > c.caps[n-1].start+f.CapPer {
-		c.caps = append(c.caps, &capWindow{start: m.Second, eventID: m.EventID})
+		c.caps = append(c.caps, &capWindow{start: m.Second, last: m.Second, eventID: m.EventID})
 	}
 	w := c.caps[len(c.caps)-1]
+	w.last = max(w.last, m.Second)
 	if w.alerts < f.CapCount {
 		w.alerts++
 		return

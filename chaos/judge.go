@@ -64,6 +64,7 @@ type court struct {
 
 	answer  *answer
 	crossed *crossing
+	alerts  *proof.Alerts // that were seen
 	diff    proof.Differences
 	lines   []string
 }
@@ -150,6 +151,7 @@ func (c *court) readOutput() error {
 			return err
 		}
 	}
+	c.alerts = alerts
 	c.diff = append(append(c.diff, alerts.Differences()...), letters.differences()...)
 	c.diff = append(c.diff, sums(c.answer, c.crossed, alerts)...)
 	c.line("%d records; %d of %d alerts, %d suppressed over the cap; %d of %d dead letters", c.answer.records, alerts.Made(), alerts.Expected(), len(c.crossed.held), len(letters.seen), len(letters.want))
@@ -209,7 +211,7 @@ func (c *court) verdict() (v verdict, err error) {
 			return v, err
 		}
 	}
-	stores := c.diff.Of(proof.Term) + c.diff.Of(proof.Window) + c.diff.Of(proof.Store)
+	stores := c.diff.Of(proof.Term) + c.diff.Of(proof.Window) + c.diff.Of(proof.Cap) + c.diff.Of(proof.Store)
 	v = verdict{Missing: c.diff.Of(proof.Missing), Duplicate: c.diff.Of(proof.Duplicate), StoresEqual: stores == 0, Lines: c.lines}
 	v.Wrong = len(c.diff) - v.Missing - v.Duplicate - stores
 	shown := map[proof.Kind]int{}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"firstseen/internal/proof"
@@ -26,6 +27,7 @@ func (c *court) readStates(dirs []string) error {
 	}
 	c.compareTerms(stored)
 	c.compareWindows(stored)
+	c.compareCaps(stored)
 	return c.comparePositions(stored)
 }
 
@@ -83,7 +85,7 @@ func (t *term) String() string {
 	return strings.Join(s, " or ")
 }
 
-// compareWindows compares the current windows of both rules.
+// compareWindows compares the current windows of both rules, and what they think they have reported with the alerts.
 func (c *court) compareWindows(stored *proof.States) {
 	left := map[string]wire.Window{}
 	for key, w := range stored.Windows {
@@ -100,6 +102,8 @@ func (c *court) compareWindows(stored *proof.States) {
 				d.Detail = "it is not there"
 			case got.Start != w.start || got.Count != w.count || got.LastSeen != w.last*1000:
 				d.Detail = fmt.Sprintf("from %d, %d matches up to %d; it was from %d, %d up to %d", got.Start, got.Count, got.LastSeen/1000, w.start, w.count, w.last)
+			case got.Reported != c.reported(proof.Alert{Rule: rule, EventID: w.eventID}):
+				d.Detail = fmt.Sprintf("%d matches are reported; in the alerts it is %d", got.Reported, c.reported(proof.Alert{Rule: rule, EventID: w.eventID}))
 			default:
 				continue
 			}
@@ -110,6 +114,39 @@ func (c *court) compareWindows(stored *proof.States) {
 		c.diff = append(c.diff, proof.Difference{Kind: proof.Window, Rule: w.Rule, EventID: w.First.Match.EventID, Key: strings.ReplaceAll(w.Group, "\x00", " "), Detail: "this is not the current window"})
 	}
 	c.line("%d windows", len(stored.Windows))
+}
+
+// reported is the count that an alert has come to in the alerts topic.
+func (c *court) reported(a proof.Alert) int64 { return int64(c.alerts.Reported(a)) }
+
+// compareCaps compares the current window of the one cap there is. Which findings it let through depends on the order in
+// which they came, so it is known from them, and what it has reported from the alerts.
+func (c *court) compareCaps(stored *proof.States) {
+	left := maps.Clone(stored.Caps)
+	if n := len(c.crossed.caps); n > 0 {
+		w, key := c.crossed.caps[n-1], string(stage.CapKey(nil, c.rules.Rule(cappedRule).State()))
+		got, ok := left[key]
+		delete(left, key)
+		reported := c.reported(proof.Alert{Rule: cappedRule, EventID: w.eventID, Overflow: true})
+		d := proof.Difference{Kind: proof.Cap, Rule: cappedRule, EventID: w.eventID}
+		switch {
+		case !ok:
+			d.Detail = "it is not there"
+		case got.First.Match.EventID != w.eventID || got.Start != w.start || got.LastSeen != w.last*1000:
+			d.Detail = fmt.Sprintf("from %d with %s, up to %d; it was from %d, up to %d", got.Start, got.First.Match.EventID, got.LastSeen/1000, w.start, w.last)
+		case got.Alerts != w.alerts || got.Suppressed != w.suppressed:
+			d.Detail = fmt.Sprintf("%d alerts and %d suppressed; it was %d and %d", got.Alerts, got.Suppressed, w.alerts, w.suppressed)
+		case got.Reported != reported:
+			d.Detail = fmt.Sprintf("%d suppressed are reported; in the alerts it is %d", got.Reported, reported)
+		}
+		if d.Detail != "" {
+			c.diff = append(c.diff, d)
+		}
+	}
+	for key, cap := range left {
+		c.diff = append(c.diff, proof.Difference{Kind: proof.Cap, Rule: cap.Rule, EventID: cap.First.Match.EventID, Key: fmt.Sprintf("%q", key), Detail: "this rule has no cap"})
+	}
+	c.line("%d caps", len(stored.Caps))
 }
 
 // verify compares every range of every store with its changelog, as `state verify` does.

@@ -59,7 +59,7 @@ func fabricate(t *testing.T) *evidence {
 	if c.rules, err = runRules(r); err != nil {
 		t.Fatal(err)
 	}
-	e := &evidence{c: c, stored: &proof.States{Terms: map[string]wire.Term{}, Windows: map[string]wire.Window{}}}
+	e := &evidence{c: c, stored: &proof.States{Terms: map[string]wire.Term{}, Windows: map[string]wire.Window{}, Caps: map[string]wire.Cap{}}}
 	seq := newSequence(r, []note{{At: 2000, Leap: 16 * 24 * time.Hour}, {At: 2500, Poison: 20}})
 	for range 5000 {
 		it := seq.next()
@@ -112,10 +112,17 @@ func (e *evidence) writeStates() {
 	for rule, of := range map[string]windows{traffic.AllowlistRule: e.c.answer.buckets, crossedRule: e.c.crossed.windows} {
 		for group, list := range of {
 			w := list[len(list)-1]
-			e.stored.Windows[rule+" "+w.eventID] = wire.Window{Rule: rule, Group: group, Start: w.start, LastSeen: w.last * 1000, Count: w.count,
+			e.stored.Windows[rule+" "+w.eventID] = wire.Window{Rule: rule, Group: group, Start: w.start, LastSeen: w.last * 1000, Count: w.count, Reported: 1,
 				First: wire.Entry{Match: wire.Match{EventID: w.eventID}}}
 		}
 	}
+	last := e.c.crossed.caps[len(e.c.crossed.caps)-1]
+	e.stored.Caps[e.capKey()] = wire.Cap{Rule: cappedRule, Start: last.start, LastSeen: last.last * 1000, Alerts: last.alerts, Suppressed: last.suppressed,
+		Reported: min(1, last.suppressed), First: wire.Entry{Match: wire.Match{EventID: last.eventID}}}
+}
+
+func (e *evidence) capKey() string {
+	return string(stage.CapKey(nil, e.c.rules.Rule(cappedRule).State()))
 }
 
 func (e *evidence) termKey(rule, address string) string {
@@ -137,8 +144,10 @@ func (e *evidence) differences() proof.Differences {
 	}
 	e.c.diff = append(alerts.Differences(), letters.differences()...)
 	e.c.diff = append(e.c.diff, sums(e.c.answer, e.c.crossed, alerts)...)
+	e.c.alerts = alerts
 	e.c.compareTerms(e.stored)
 	e.c.compareWindows(e.stored)
+	e.c.compareCaps(e.stored)
 	return e.c.diff
 }
 
@@ -159,6 +168,13 @@ func TestJudge(t *testing.T) {
 	}
 	alone := func(a shownAlert) bool { return a.Rule == traffic.NewTermsRule }
 	held := func(a shownAlert) bool { return a.Suppressed }
+	capped := func(change func(*wire.Cap)) func(*testing.T, *evidence) {
+		return func(_ *testing.T, e *evidence) {
+			c := e.stored.Caps[e.capKey()]
+			change(&c)
+			e.stored.Caps[e.capKey()] = c
+		}
+	}
 	recent := func(e *evidence) string { // an address whose term cannot have been swept
 		for address, term := range e.c.answer.builtin.of {
 			if e.c.answer.now.Sub(term.last) < time.Hour {
@@ -226,6 +242,22 @@ func TestJudge(t *testing.T) {
 				break
 			}
 		}, []proof.Kind{proof.Window}},
+		"a window has reported more than the alerts say": {func(t *testing.T, e *evidence) {
+			for key, w := range e.stored.Windows {
+				w.Reported++
+				e.stored.Windows[key] = w
+				break
+			}
+		}, []proof.Kind{proof.Window}},
+		"a cap is lost":                  {func(t *testing.T, e *evidence) { clear(e.stored.Caps) }, []proof.Kind{proof.Cap}},
+		"a cap lets one more through":    {capped(func(c *wire.Cap) { c.Alerts-- }), []proof.Kind{proof.Cap}},
+		"a cap suppresses one twice":     {capped(func(c *wire.Cap) { c.Suppressed++ }), []proof.Kind{proof.Cap}},
+		"a cap reports what is not told": {capped(func(c *wire.Cap) { c.Reported++ }), []proof.Kind{proof.Cap}},
+		"a cap began with another":       {capped(func(c *wire.Cap) { c.First.Match.EventID = "another" }), []proof.Kind{proof.Cap}},
+		"a cap forgets the latest":       {capped(func(c *wire.Cap) { c.LastSeen -= 1000 }), []proof.Kind{proof.Cap}},
+		"a cap that no rule has": {func(t *testing.T, e *evidence) {
+			e.stored.Caps[string(stage.CapKey(nil, e.c.rules.Rule(crossedRule).State()))] = wire.Cap{Rule: crossedRule}
+		}, []proof.Kind{proof.Cap}},
 		"a dead letter is lost":     {func(t *testing.T, e *evidence) { e.letters = e.letters[1:] }, []proof.Kind{proof.Letter}},
 		"a dead letter comes twice": {func(t *testing.T, e *evidence) { e.letters = append(e.letters, e.letters[0]) }, []proof.Kind{proof.Letter}},
 		"a dead letter of a good record": {func(t *testing.T, e *evidence) {

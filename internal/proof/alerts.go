@@ -180,5 +180,14 @@ func (a *Alerts) Made() int { return len(a.ids) }
 // Expected is how many had to come.
 func (a *Alerts) Expected() int { return len(a.want) }
 
+// Reported is the count that an alert and its updates have come to: 0 of one that was not seen, 1 of one without update.
+func (a *Alerts) Reported(of Alert) int {
+	w := a.want[of.name()]
+	if w == nil || w.at == "" {
+		return 0
+	}
+	return max(1, w.reported)
+}
+
 // Matches is how many matches the alerts of a rule stand for.
 func (a *Alerts) Matches(rule string) int { return a.sums[rule] }

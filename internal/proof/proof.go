@@ -17,6 +17,7 @@ const (
 	Count     Kind = "wrong count" // of a window that was reported closed
 	Term      Kind = "wrong term"
 	Window    Kind = "wrong window"
+	Cap       Kind = "wrong cap"
 	Letter    Kind = "dead letter"
 	Store     Kind = "store"  // a range that is not there, or stands elsewhere than the group
 	Broker    Kind = "broker" // open transactions, lag

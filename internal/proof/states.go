@@ -15,6 +15,7 @@ import (
 type States struct {
 	Terms   map[string]wire.Term   // by state key
 	Windows map[string]wire.Window // by rule and the event id of their first match, with a space between
+	Caps    map[string]wire.Cap    // by state key
 	Ranges  map[Range]Held
 }
 
@@ -39,7 +40,7 @@ type Disk struct {
 // ReadStates reads stores that nobody has open: of every partition the range that has come farthest, which is its last
 // owner's. A directory that holds no store that this build can read is left out, and told to skipped.
 func ReadStates(disks []Disk, partitions int32, skipped func(dir string, err error)) (*States, error) {
-	s := &States{map[string]wire.Term{}, map[string]wire.Window{}, map[Range]Held{}}
+	s := &States{map[string]wire.Term{}, map[string]wire.Window{}, map[string]wire.Cap{}, map[Range]Held{}}
 	values := map[Range]map[string][]byte{}
 	for _, disk := range disks {
 		dir := disk.Dir
@@ -85,7 +86,7 @@ func ReadStates(disks []Disk, partitions int32, skipped func(dir string, err err
 	return s, nil
 }
 
-// take decodes a value. Caps are left out: nobody can tell beforehand in which order findings compete for them.
+// take decodes a value.
 func (s *States) take(key string, value []byte) error {
 	switch key[0] {
 	case stage.TermKind:
@@ -99,7 +100,10 @@ func (s *States) take(key string, value []byte) error {
 		s.Windows[w.Rule+" "+w.First.Match.EventID] = w
 		return err
 	case stage.CapKind:
-		return nil
+		var c wire.Cap
+		err := wire.DecodeCap(value, &c)
+		s.Caps[key] = c
+		return err
 	}
 	return fmt.Errorf("it is of no known kind")
 }
