@@ -165,7 +165,12 @@ func (c *court) verify(dirs []string) error {
 			c.diff = append(c.diff, proof.Difference{Kind: proof.Store, Topic: c.r.App + "." + string(d.Stage) + ".changelog", Partition: d.Partition, Key: fmt.Sprintf("%q", d.Key),
 				Detail: fmt.Sprintf("%s: the store has %x, its changelog %x", dir, d.Store, d.Topic)})
 		}
-		if err := processor.Verify(c.ctx, cfg, dir, -1, differs, func(v processor.Verified) { keys, ranges = keys+v.Keys, ranges+1 }); err != nil {
+		told := func(v processor.Verified) {
+			if keys, ranges = keys+v.Keys, ranges+1; v.Wrong != "" {
+				c.diff = append(c.diff, proof.Difference{Kind: proof.Store, Topic: c.r.App + "." + string(v.Stage) + ".changelog", Partition: v.Partition, Detail: dir + ": " + v.Wrong})
+			}
+		}
+		if err := processor.Verify(c.ctx, cfg, dir, -1, differs, told); err != nil {
 			return fmt.Errorf("compare %s with the changelogs: %w", dir, err)
 		}
 	}
