@@ -132,7 +132,7 @@ func (s settings) attack(ctx context.Context) (ok bool, err error) {
 	w.journal.began = time.Now()
 	err = newSchedule(w).run(ctx)
 	under := w.journal.underFire()
-	if err = errors.Join(err, w.journal.add(entry{N: w.journal.next() - 1, Kind: "abort", Counts: v.aborted()}), ctx.Err()); err != nil {
+	if err = errors.Join(err, w.journal.add(entry{N: w.journal.next() - 1, Kind: "abort", Counts: v.aborted()}), w.noteExits(), ctx.Err()); err != nil {
 		return false, err
 	}
 	stopWriting()
@@ -141,8 +141,8 @@ func (s settings) attack(ctx context.Context) (ok bool, err error) {
 	}
 	say("the faults have ended after %s; waiting until all is processed", under.Round(time.Second))
 	drained := w.settle(ctx, stopWatching)
-	if ctx.Err() != nil {
-		return false, ctx.Err()
+	if err := errors.Join(w.noteExits(), ctx.Err()); err != nil {
+		return false, err
 	}
 	verdict, err := judge(ctx, w.run, eyes, w.stateDirs())
 	if err != nil {

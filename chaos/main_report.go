@@ -18,6 +18,12 @@ func (w *world) report(under time.Duration, wrong []string, v verdict, seen *wat
 	t := w.journal.tally()
 	fmt.Printf("in all: %d kills of workers, %d of them with an open transaction; %d kills of brokers; lag at most %d offsets\n",
 		t.shows["kills"], t.shows["kills that met an open transaction"], t.brokers, seen.most)
+	_, exits := w.journal.total("exit")
+	n := 0
+	for _, of := range exits {
+		n += of
+	}
+	fmt.Printf("%d workers ended by themselves, or not well when they were stopped, and a fault explains it%s\n", n, list(exits))
 	for _, line := range v.Lines {
 		fmt.Println(line)
 	}

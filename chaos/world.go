@@ -107,6 +107,7 @@ type world struct {
 	journal  *journal
 	findings findings
 	active   activity
+	excused  counts // exits of workers, by what explains them
 }
 
 // open makes the clients that look at the brokers from outside.

@@ -11,50 +11,6 @@ import (
 	"time"
 )
 
-// excuse says which faults may be the reason of what a worker says.
-type excuse struct {
-	text  string   // a regular expression
-	kinds []string // none: always
-}
-
-var (
-	down    = []string{"broker", "txn-coordinator", "group-coordinator", "partition", "delay", "cut"}
-	excuses = []excuse{
-		{`stopped without knowing what became of its last transaction`, nil}, // a stop that is not waited for; the next start knows
-		{`no space left|can no longer be written`, []string{"disk-full"}},
-		{`AUTHORIZATION_FAILED`, []string{"acl"}},
-		{`upgrade this worker|format of another version`, []string{"upgrade"}},
-		{`is gone, but it had been read to`, []string{"jump"}},
-		{`the brokers do not answer|stalled at|cannot reach Kafka|connection refused|broken pipe|EOF|timeout|deadline exceeded`, down},
-	}
-)
-
-// excused reports whether a fault that is or was at work explains what a worker said.
-func (w *world) excused(said string) bool {
-	for _, e := range excuses {
-		if regexp.MustCompile(e.text).MatchString(said) && (e.kinds == nil || w.active.recent(2*time.Minute, e.kinds...)) {
-			return true
-		}
-	}
-	return false
-}
-
-// judgeExit looks at how a process ended that nobody killed.
-func (p *worker) judgeExit(code int) {
-	last := p.lastWords(8000)
-	if i := strings.LastIndex(last, "\nfirstseen: "); i >= 0 {
-		last = last[i+1:]
-	} else if i := strings.LastIndex(last, "\npanic: "); i >= 0 {
-		last = last[i+1 : min(len(last), i+1500)]
-	}
-	last = strings.ReplaceAll(strings.TrimSpace(last), "\n", " | ")
-	if p.w.excused(last) || p.isDamaged() && regexp.MustCompile(`(?i)damaged|corrupt|checksum|pebble`).MatchString(last) {
-		say("%s ended with %d, which a fault explains: %.200s", p.name, code, last)
-		return
-	}
-	p.w.findings.add("%s ended by itself with exit code %d: %s", p.name, code, last)
-}
-
 func (p *worker) isDamaged() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,7 +94,7 @@ func (v *watch) look(p *worker) {
 		key := m[1] + ": " + strings.Trim(regexp.MustCompile(`\d+`).ReplaceAllString(m[2], "N"), " ")
 		if !v.waited[key] {
 			v.waited[key] = true
-			if !p.w.excused(m[2]) {
+			if _, ok := explain(quarantines, m[2], working, p.w.recently); !ok {
 				p.w.findings.add("%s put %s into quarantine: %s", p.name, m[1], m[2])
 			}
 		}

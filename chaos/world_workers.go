@@ -36,9 +36,11 @@ type worker struct {
 	cmd     *exec.Cmd
 	done    chan struct{} // closed when the process has ended and the supervisor knows
 	ended   int           // exit code of the last one
+	alone   bool          // that one ended by itself
 	wanted  bool          // it is to run
 	next    bool          // of the next build
 	born    time.Time     // of the process
+	from    int64         // where it began to write its log
 	short   int           // how many processes in a row have ended by themselves within seconds
 	damaged bool          // its state has been corrupted and it has not said so yet
 }
@@ -102,6 +104,9 @@ func (p *worker) spawn() error {
 		return err
 	}
 	defer out.Close()
+	if p.from, err = out.Seek(0, io.SeekEnd); err != nil {
+		return err
+	}
 	hooks, err := json.Marshal(map[string]any{"abort": 0.05, "hold_ms": 100, "mutant": p.w.Mutant, "proxy": p.w.proxy.address(), "disk": p.full(), "timers": p.w.Timers, "sweep": sweepSpeed(p.w.Timers)})
 	if err != nil {
 		return err
@@ -131,13 +136,14 @@ func (p *worker) supervise(cmd *exec.Cmd, done chan struct{}) {
 		p.short = 0
 	}
 	short := p.short
+	p.alone = !asked
 	os.Remove(p.pidFile())
 	p.mu.Unlock()
 	close(done)
 	if asked {
 		return
 	}
-	p.judgeExit(cmd.ProcessState.ExitCode())
+	p.judgeExit(cmd.ProcessState.ExitCode(), false)
 	if short == 60 {
 		p.w.findings.add("%s does not come up", p.name)
 	}
@@ -172,7 +178,7 @@ func (p *worker) stop() time.Duration {
 		p.w.findings.add("%s did not stop within two minutes of SIGTERM; it was killed", p.name)
 		p.kill()
 	} else if code > 0 { // below 0: the signal came before the program could ask for it
-		p.judgeExit(code)
+		p.judgeExit(code, true)
 	}
 	return time.Since(began)
 }
@@ -188,6 +194,11 @@ func (p *worker) end(s syscall.Signal, limit time.Duration) (code int, ok bool) 
 	_ = cmd.Process.Signal(s) // it may have ended by itself
 	select {
 	case <-done:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.alone { // which was judged then
+			return 0, true
+		}
 		return p.ended, true
 	case <-time.After(limit):
 		return 0, false
@@ -243,18 +254,4 @@ func (p *worker) get(path string) (status int, body string) {
 func (p *worker) ready() bool {
 	status, _ := p.get("/readyz")
 	return status == http.StatusOK
-}
-
-// lastWords are the last lines that the worker wrote.
-func (p *worker) lastWords(n int64) string {
-	f, err := os.Open(p.log)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	if size, err := f.Seek(0, io.SeekEnd); err == nil {
-		_, _ = f.Seek(max(0, size-n), io.SeekStart)
-	}
-	b, _ := io.ReadAll(f)
-	return string(b)
 }
