@@ -20,7 +20,7 @@ func rolling(f *blow) error {
 
 // replace stops a worker, starts it as one of this build or the next, and waits until it is ready, if it will be.
 func (f *blow) replace(p *worker, next, ready bool) error {
-	sum(f.shows, map[string]int{"stops": 1, "longest stop in ms": int(p.stop().Milliseconds())})
+	f.stop(p)
 	p.next = next
 	if err := p.start(); err != nil {
 		return err
@@ -29,6 +29,11 @@ func (f *blow) replace(p *worker, next, ready bool) error {
 		await(f.ctx, 30*time.Second, p.ready)
 	}
 	return f.ctx.Err()
+}
+
+// stop stops a worker and notes how long that took.
+func (f *blow) stop(p *worker) {
+	sum(f.shows, map[string]int{"stops": 1, "longest stop in ms": int(p.stop().Milliseconds())})
 }
 
 // scale goes down to one worker, up to all, and down to two.
@@ -69,7 +74,7 @@ func (f *blow) scaleTo(n int) error {
 		if f.dice.IntN(3) == 0 {
 			f.strike()
 		} else {
-			p.stop()
+			f.stop(p)
 			byHand = p.name != fmt.Sprintf("w%d", maxWorkers)
 		}
 		if byHand {

@@ -86,7 +86,7 @@ func (f *blow) stopCleanly(all []*worker) (clean bool, err error) {
 		})
 		clean = true
 		for _, p := range all {
-			p.stop()
+			f.stop(p)
 			clean = clean && p.ended == 0
 		}
 		noted, err := f.noted()

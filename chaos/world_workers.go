@@ -171,16 +171,29 @@ func (p *worker) kill() {
 	p.end(syscall.SIGKILL, time.Minute)
 }
 
-// stop asks the process to end and waits. It returns how long that took; one that does not end well is a finding.
+// What a stop may take. The product promises the first, whatever the brokers do; the second is for a machine whose few
+// cores are shared with all brokers and workers.
+const (
+	stopPromised = 5 * time.Second
+	stopMargin   = 2 * time.Second
+)
+
+// stop asks the process to end and waits. It returns how long that took; one that does not end well, or in time, is a
+// finding.
 func (p *worker) stop() time.Duration {
 	began := time.Now()
-	if code, ok := p.end(syscall.SIGTERM, 2*time.Minute); !ok {
+	code, ok := p.end(syscall.SIGTERM, 2*time.Minute)
+	took := time.Since(began)
+	if !ok {
 		p.w.findings.add("%s did not stop within two minutes of SIGTERM; it was killed", p.name)
 		p.kill()
 	} else if code > 0 { // below 0: the signal came before the program could ask for it
 		p.judgeExit(code, true)
 	}
-	return time.Since(began)
+	if ok && took > stopPromised+stopMargin {
+		p.w.findings.add("%s took %.1f s to stop, and may take %s", p.name, took.Seconds(), stopPromised)
+	}
+	return took
 }
 
 func (p *worker) end(s syscall.Signal, limit time.Duration) (code int, ok bool) {
