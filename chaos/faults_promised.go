@@ -5,6 +5,9 @@ import "fmt"
 // longRun is from how many minutes on a run promises more than every kind once.
 const longRun = 15
 
+// injected is what the journal calls transactions that were aborted on purpose.
+const injected = "on purpose"
+
 // tally is what the whole journal shows.
 type tally struct {
 	kinds   map[string]int // how often each kind has happened
@@ -22,6 +25,12 @@ func (j *journal) tally() tally {
 	return t
 }
 
+// noteAborts writes down what the processes of this start have aborted.
+func (w *world) noteAborts() error {
+	n := w.seen.aborted()
+	return w.journal.add(entry{N: w.journal.next() - 1, Kind: "abort", Counts: n.all, Shows: map[string]int{injected: n.injected}})
+}
+
 // promised is what is still to happen: every kind once; in a long run, what shows that it is no luck.
 func (w *world) promised() (still []string) {
 	t := w.journal.tally()
@@ -30,7 +39,10 @@ func (w *world) promised() (still []string) {
 			still = append(still, f.name)
 		}
 	}
-	if w.minutes < longRun {
+	if t.shows[injected]+w.seen.aborted().injected == 0 {
+		still = append(still, "abort on purpose")
+	}
+	if w.minutes < longRun || w.Mutant != "" { // a mutant meets few kinds
 		return still
 	}
 	for _, p := range []struct {

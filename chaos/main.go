@@ -118,10 +118,9 @@ func (s settings) attack(ctx context.Context) (ok bool, err error) {
 	writing, stopWriting := context.WithCancel(ctx)
 	defer stopWriting()
 	go func() { written <- g.run(writing) }()
-	var v watch
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
-	go v.run(watching, w)
+	go w.seen.run(watching, w)
 	if _, err := w.operate(ctx, time.Minute); err != nil { // a jump may have been interrupted
 		return false, err
 	}
@@ -132,7 +131,7 @@ func (s settings) attack(ctx context.Context) (ok bool, err error) {
 	w.journal.began = time.Now()
 	err = newSchedule(w).run(ctx)
 	under := w.journal.underFire()
-	if err = errors.Join(err, w.journal.add(entry{N: w.journal.next() - 1, Kind: "abort", Counts: v.aborted()}), w.noteExits(), ctx.Err()); err != nil {
+	if err = errors.Join(err, w.noteAborts(), w.noteExits(), ctx.Err()); err != nil {
 		return false, err
 	}
 	stopWriting()
@@ -148,7 +147,7 @@ func (s settings) attack(ctx context.Context) (ok bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("judge: %w", err)
 	}
-	return w.report(under, drained, verdict, &v), nil
+	return w.report(under, drained, verdict), nil
 }
 
 // build builds the workers that the run starts.

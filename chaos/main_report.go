@@ -9,15 +9,15 @@ import (
 )
 
 // report prints what was done and what came of it, and returns whether the run shows what it is to show.
-func (w *world) report(under time.Duration, wrong []string, v verdict, seen *watch) (ok bool) {
+func (w *world) report(under time.Duration, wrong []string, v verdict) (ok bool) {
 	fmt.Printf("seed %d, %s, %s timers, %s under fire, %d records\n", w.Seed, w.Broker, w.Timers, under.Round(time.Second), w.traffic.written())
-	for _, f := range append(w.faultsHere(), fault{name: "abort", counts: "transactions aborted, at random or by the faults above"}) {
+	for _, f := range append(w.faultsHere(), fault{name: "abort", counts: "transactions aborted, on purpose or because of the faults above"}) {
 		n, shows := w.journal.total(f.name)
 		fmt.Printf("%s %5d  %s%s\n", f, n, f.counts, list(shows))
 	}
 	t := w.journal.tally()
 	fmt.Printf("in all: %d kills of workers, %d of them with an open transaction; %d kills of brokers; lag at most %d offsets; %d stops, the longest of %d ms\n",
-		t.shows["kills"], t.shows["kills that met an open transaction"], t.brokers, seen.most, t.shows["stops"], t.shows["longest stop in ms"])
+		t.shows["kills"], t.shows["kills that met an open transaction"], t.brokers, w.seen.most, t.shows["stops"], t.shows["longest stop in ms"])
 	_, exits := w.journal.total("exit")
 	n := 0
 	for _, of := range exits {

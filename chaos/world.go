@@ -107,6 +107,7 @@ type world struct {
 	journal  *journal
 	findings findings
 	active   activity
+	seen     watch
 	excused  counts // exits of workers, by what explains them
 }
 

@@ -3,9 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -44,10 +44,13 @@ func (w *world) countInLogs(from map[string]int64, text string) (n int) {
 	return n
 }
 
+// aborts are the transactions that were aborted: for whatever reason, and those which a worker did on purpose.
+type aborts struct{ all, injected int }
+
 // watch is what is seen of the deployment while it is under fire.
 type watch struct {
 	mu     sync.Mutex
-	aborts map[int]float64 // of the process with this pid
+	made   map[int]aborts // by the process with this pid
 	lag    int64
 	most   int64
 	waited map[string]bool // partitions in quarantine, with the reason
@@ -55,8 +58,8 @@ type watch struct {
 
 // run looks until ctx ends.
 func (v *watch) run(ctx context.Context, w *world) {
-	v.aborts, v.waited = map[int]float64{}, map[string]bool{}
-	for n := 0; ctx.Err() == nil; n++ {
+	v.waited = map[string]bool{}
+	for ctx.Err() == nil {
 		for _, p := range w.running() {
 			v.look(p)
 		}
@@ -70,26 +73,20 @@ func (v *watch) run(ctx context.Context, w *world) {
 }
 
 var (
-	abortsLine = regexp.MustCompile(`(?m)^firstseen_transaction_aborts_total\{.*\} (\S+)$`)
-	waiting    = regexp.MustCompile(`partition (\S+) is in quarantine: (.*)`)
+	abortsLine   = regexp.MustCompile(`(?m)^firstseen_transaction_aborts_total(?:\{.*\})? (\S+)$`)
+	injectedLine = regexp.MustCompile(`(?m)^firstseen_chaos_aborts_injected_total (\S+)$`)
+	waiting      = regexp.MustCompile(`partition (\S+) is in quarantine: (.*)`)
 )
 
 func (v *watch) look(p *worker) {
 	_, metrics := p.get("/metrics")
-	sum := 0.0
-	for _, m := range abortsLine.FindAllStringSubmatch(metrics, -1) {
-		var n float64
-		if _, err := fmt.Sscan(m[1], &n); err == nil {
-			sum += n
-		}
-	}
+	_, body := p.get("/readyz")
 	p.mu.Lock()
 	pid := p.cmd.Process.Pid
 	p.mu.Unlock()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.aborts[pid] = max(v.aborts[pid], sum)
-	_, body := p.get("/readyz")
+	v.count(pid, metrics)
 	for _, m := range waiting.FindAllStringSubmatch(body, -1) {
 		key := m[1] + ": " + strings.Trim(regexp.MustCompile(`\d+`).ReplaceAllString(m[2], "N"), " ")
 		if !v.waited[key] {
@@ -101,11 +98,33 @@ func (v *watch) look(p *worker) {
 	}
 }
 
-func (v *watch) aborted() (n int) {
+// count takes the metrics of a process, or none if it did not answer.
+func (v *watch) count(pid int, metrics string) {
+	if v.made == nil {
+		v.made = map[int]aborts{}
+	}
+	of := v.made[pid]
+	v.made[pid] = aborts{max(of.all, total(metrics, abortsLine)), max(of.injected, total(metrics, injectedLine))}
+}
+
+// total sums the values of all lines of a metric.
+func total(metrics string, line *regexp.Regexp) int {
+	sum := 0.0
+	for _, m := range line.FindAllStringSubmatch(metrics, -1) {
+		if n, err := strconv.ParseFloat(m[1], 64); err == nil {
+			sum += n
+		}
+	}
+	return int(sum)
+}
+
+// aborted is how many transactions all processes of this start have aborted.
+func (v *watch) aborted() (sum aborts) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, a := range v.aborts {
-		n += int(a)
+	for _, of := range v.made {
+		sum.all += of.all
+		sum.injected += of.injected
 	}
-	return n
+	return sum
 }

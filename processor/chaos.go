@@ -15,6 +15,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -34,7 +35,17 @@ type Faults struct {
 func (c *Config) Inject(f Faults) error {
 	if f.Abort > 0 || f.HoldMS > 0 {
 		c.hooks.beforeEnd = func() { time.Sleep(time.Duration(rand.IntN(1+f.HoldMS)) * time.Millisecond) }
-		c.hooks.abort = func() bool { return rand.Float64() < f.Abort }
+		injected := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "firstseen", Name: "chaos_aborts_injected_total", Help: "Transactions aborted on purpose."})
+		if c.Metrics != nil {
+			c.Metrics.MustRegister(injected)
+		}
+		c.hooks.abort = func() bool {
+			if rand.Float64() >= f.Abort {
+				return false
+			}
+			injected.Inc()
+			return true
+		}
 	}
 	c.hooks.sweep = f.Sweep
 	if f.Proxy != "" {
