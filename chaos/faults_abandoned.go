@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
 	"strings"
 	"time"
 
@@ -44,7 +43,7 @@ func abandon(f *blow) error {
 		f.show("kills", 1)
 		if f.dice.IntN(2) == 0 { // all they know is in the changelog
 			f.show("state directories deleted", 1)
-			if err := os.RemoveAll(p.state); err != nil {
+			if err := p.dropState(); err != nil {
 				return err
 			}
 		}

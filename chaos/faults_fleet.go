@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"time"
 )
@@ -86,7 +85,7 @@ func (f *blow) scaleTo(n int) error {
 		}
 		if f.dice.IntN(2) == 0 {
 			f.show("state directories deleted", 1)
-			if err := os.RemoveAll(p.state); err != nil {
+			if err := p.dropState(); err != nil {
 				return err
 			}
 		}

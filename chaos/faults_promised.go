@@ -45,11 +45,13 @@ func (w *world) promised() (still []string) {
 	if w.minutes < longRun || w.Mutant != "" { // a mutant meets few kinds
 		return still
 	}
+	_, tables := w.journal.total("sst-corrupt")
 	for _, p := range []struct {
 		what       string
 		have, want int
 	}{
 		{"kills", t.shows["kills"], 100}, {"zombies", t.kinds["zombie"], 20}, {"cut replies", t.kinds["cut"], 50}, {"kills of brokers", t.brokers, 10},
+		{"damaged tables that are noticed", tables[noticed], 1},
 	} {
 		if p.have < p.want {
 			still = append(still, fmt.Sprintf("%d more %s", p.want-p.have, p.what))

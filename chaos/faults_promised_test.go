@@ -25,8 +25,11 @@ func everything(t *testing.T, minutes float64) *world {
 	w.journal.began = time.Now()
 	for n, f := range faults {
 		e := entry{N: n, Kind: f.name, Counts: 50}
-		if f.name == "kill" {
+		switch f.name {
+		case "kill":
 			e.Shows = map[string]int{"kills": 100}
+		case "sst-corrupt":
+			e.Shows = map[string]int{noticed: 1}
 		}
 		if err := w.journal.add(e); err != nil {
 			t.Fatal(err)
@@ -47,7 +50,12 @@ func TestPromised(t *testing.T) {
 		"a kind":                        {1, func(w *world) { w.journal.entries = w.journal.entries[1:] }, []string{"kill"}},
 		"kills":                         {20, func(w *world) { w.journal.entries[0].Shows["kills"] = 99 }, []string{"1 more kills"}},
 		"few are enough in a short run": {1, func(w *world) { w.journal.entries[0].Shows["kills"] = 1 }, nil},
-		"aborts on purpose":             {1, func(w *world) { w.seen.made[1] = aborts{all: 7} }, []string{"abort on purpose"}},
+		"a damaged table that is noticed": {20, func(w *world) {
+			for _, e := range w.journal.entries {
+				delete(e.Shows, noticed)
+			}
+		}, []string{"1 more damaged tables that are noticed"}},
+		"aborts on purpose": {1, func(w *world) { w.seen.made[1] = aborts{all: 7} }, []string{"abort on purpose"}},
 		"aborts of an earlier start": {1, func(w *world) {
 			if err := w.noteAborts(); err != nil {
 				t.Error(err)

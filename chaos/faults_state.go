@@ -12,7 +12,7 @@ import (
 
 func stateDeleted(f *blow) error {
 	f.strike()
-	if err := os.RemoveAll(f.p.state); err != nil {
+	if err := f.p.dropState(); err != nil {
 		return err
 	}
 	f.happened = 1
@@ -22,6 +22,10 @@ func stateDeleted(f *blow) error {
 // stateOld puts an older copy in the place of the state directory: the one of the last time, or one of a moment ago.
 func stateOld(f *blow) error {
 	old := filepath.Join(f.w.Dir, "old", f.p.name)
+	if f.p.isDamaged() {
+		f.note = "its state is damaged"
+		return nil
+	}
 	_, err := os.Stat(old)
 	if err != nil || f.dice.IntN(2) == 0 {
 		f.strike()
@@ -47,7 +51,6 @@ func stateOld(f *blow) error {
 		return err
 	}
 	f.happened = 1
-	f.p.setDamaged(false)
 	return f.p.start()
 }
 
@@ -95,14 +98,20 @@ func (f *blow) corrupt(ext string, every int) error {
 	f.happened = 1
 	f.note = fmt.Sprintf("%d bytes of %d in %s", flipped, len(b), filepath.Base(file))
 	from := f.w.logEnds()
-	f.p.setDamaged(ext == ".sst") // the end of a log that cannot be read is as if it had not been written
+	if ext == ".sst" { // it counts as noticed when the worker says so; the next fault need not wait for long
+		f.p.corrupted()
+		if err := f.p.start(); err != nil {
+			return err
+		}
+		await(f.ctx, 6*time.Second, func() bool { f.p.lookForDamage(); return !f.p.isDamaged() })
+		return nil
+	}
+	// The end of a log that cannot be read is as if it had not been written.
 	if err := f.p.start(); err != nil {
 		return err
 	}
-	noticed := await(f.ctx, 6*time.Second, func() bool { return f.w.countInLogs(from, "the state directory is damaged") > 0 })
-	if noticed {
-		f.show("noticed and restored", 1)
-		f.p.setDamaged(false)
+	if await(f.ctx, 6*time.Second, func() bool { return f.w.countInLogs(from, "the state directory is damaged") > 0 }) {
+		f.show(noticed, 1)
 	}
 	return nil
 }

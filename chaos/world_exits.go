@@ -110,14 +110,14 @@ func (p *worker) said() string {
 	return string(b[p.from:])
 }
 
-var damage = regexp.MustCompile(`(?i)damaged|corrupt|checksum|pebble`)
+var damaged = regexp.MustCompile(`(?i)damaged|corrupt|checksum|pebble`)
 
 // judgeExit looks at how a process ended that nobody killed.
 func (p *worker) judgeExit(code int, asked bool) {
 	all := p.said()
 	when, last := howFar(all, asked), lastWords(all)
 	name, ok := explain(exits, last, when, p.w.recently)
-	if !ok && p.isDamaged() && damage.MatchString(last) {
+	if !ok && p.isDamaged() && damaged.MatchString(last) {
 		name, ok = "the store was damaged", true
 	}
 	if ok {

@@ -122,19 +122,20 @@ func (w *world) settle(ctx context.Context, stopWatching func()) (wrong []string
 	if err := w.allow(); err != nil {
 		add("%v", err)
 	}
-	for _, p := range w.running() {
-		if !p.isDamaged() {
+	for _, p := range w.fleet {
+		if p.lookForDamage(); !p.isDamaged() {
 			continue
 		}
 		// What was flipped has not been read yet. The judge would, and a worker may never.
+		w.note("sst-corrupt", unnoticed)
+		runs := p.running()
 		p.kill()
-		if err := errors.Join(os.RemoveAll(p.state), p.start()); err != nil {
-			add("%v", err)
+		err := p.dropState()
+		if runs {
+			err = errors.Join(err, p.start())
 		}
-	}
-	for _, p := range w.fleet {
-		if p.isDamaged() && !p.running() {
-			os.RemoveAll(p.state)
+		if err != nil {
+			add("%v", err)
 		}
 	}
 	if _, err := w.operate(ctx, 2*time.Minute); err != nil {

@@ -11,18 +11,6 @@ import (
 	"time"
 )
 
-func (p *worker) isDamaged() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.damaged
-}
-
-func (p *worker) setDamaged(is bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.damaged = is
-}
-
 // logEnds is where the workers' logs end now.
 func (w *world) logEnds() map[string]int64 {
 	ends := map[string]int64{}
@@ -62,6 +50,7 @@ func (v *watch) run(ctx context.Context, w *world) {
 	for ctx.Err() == nil {
 		for _, p := range w.running() {
 			v.look(p)
+			p.lookForDamage()
 		}
 		if lag, ok := w.lag(ctx); ok {
 			v.mu.Lock()

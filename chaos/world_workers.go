@@ -32,17 +32,17 @@ type worker struct {
 	log    string // file, of all its processes
 	port   int
 
-	mu      sync.Mutex
-	cmd     *exec.Cmd
-	done    chan struct{} // closed when the process has ended and the supervisor knows
-	ended   int           // exit code of the last one
-	alone   bool          // that one ended by itself
-	wanted  bool          // it is to run
-	next    bool          // of the next build
-	born    time.Time     // of the process
-	from    int64         // where it began to write its log
-	short   int           // how many processes in a row have ended by themselves within seconds
-	damaged bool          // its state has been corrupted and it has not said so yet
+	mu     sync.Mutex
+	cmd    *exec.Cmd
+	done   chan struct{} // closed when the process has ended and the supervisor knows
+	ended  int           // exit code of the last one
+	alone  bool          // that one ended by itself
+	wanted bool          // it is to run
+	next   bool          // of the next build
+	born   time.Time     // of the process
+	from   int64         // where it began to write its log
+	short  int           // how many processes in a row have ended by themselves within seconds
+	damage int64         // where its log ended, plus one, when a table of its store was corrupted; 0: none was, or it has said so
 }
 
 func (w *world) newWorker(n int) *worker {

@@ -51,3 +51,45 @@ func TestStop(t *testing.T) {
 		})
 	}
 }
+
+// TestDamage: a corrupted table counts as noticed when its worker says so, once, and not for what it had said before.
+func TestDamage(t *testing.T) {
+	const says = "level=ERROR msg=\"the state directory is damaged; it is moved aside and restored from the changelog\"\n"
+	dir := t.TempDir()
+	p := &worker{w: &world{}, state: filepath.Join(dir, "w1"), log: filepath.Join(dir, "w1.log")}
+	var err error
+	if p.w.journal, err = openJournal(dir); err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		t.Helper()
+		f, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err == nil {
+			_, err = f.WriteString(text)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+	expect := func(damaged bool, times int) {
+		t.Helper()
+		p.lookForDamage()
+		if _, shows := p.w.journal.total("sst-corrupt"); p.isDamaged() != damaged || shows[noticed] != times {
+			t.Errorf("damaged %v, noticed %d times; want %v, %d", p.isDamaged(), shows[noticed], damaged, times)
+		}
+	}
+	write(says)
+	p.corrupted()
+	expect(true, 0)
+	write("level=INFO msg=\"took over partitions\"\n" + says)
+	expect(false, 1)
+	expect(false, 1)
+	p.corrupted()
+	expect(true, 1)
+	if err := p.dropState(); err != nil {
+		t.Fatal(err)
+	}
+	write(says)
+	expect(false, 1)
+}
