@@ -16,8 +16,8 @@ func (w *world) report(under time.Duration, wrong []string, v verdict) (ok bool)
 		fmt.Printf("%s %5d  %s%s\n", f, n, f.counts, list(shows))
 	}
 	t := w.journal.tally()
-	fmt.Printf("in all: %d kills of workers, %d of them with an open transaction; %d kills of brokers; lag at most %d offsets; %d stops, the longest of %d ms\n",
-		t.shows["kills"], t.shows["kills that met an open transaction"], t.brokers, w.seen.most, t.shows["stops"], t.shows["longest stop in ms"])
+	fmt.Printf("in all: %d kills of workers, %d of them with an open transaction; %d %s; lag at most %d offsets; %d stops, the longest of %d ms\n",
+		t.shows["kills"], t.shows["kills that met an open transaction"], t.brokers, map[bool]string{true: "kills of brokers", false: "closings of the broker"}[w.Broker == "kafka"], w.seen.most, t.shows["stops"], t.shows["longest stop in ms"])
 	_, exits := w.journal.total("exit")
 	n := 0
 	for _, of := range exits {

@@ -27,6 +27,18 @@ func TestDeck(t *testing.T) {
 	}
 }
 
+// TestFaultsHere: a run says of its faults what it really does.
+func TestFaultsHere(t *testing.T) {
+	for broker, want := range map[string]string{"kafka": "SIGKILL of a broker", "embedded": "the broker closed in order and opened again"} {
+		w := &world{run: &run{Broker: broker}}
+		for _, f := range w.faultsHere() {
+			if f.name == "broker" && f.counts != want || f.kafka && broker != "kafka" {
+				t.Errorf("%s: %s %s", broker, f.name, f.counts)
+			}
+		}
+	}
+}
+
 // TestJournal: what was done is known to the next start, half a line at the end is not.
 func TestJournal(t *testing.T) {
 	dir := t.TempDir()
