@@ -52,6 +52,10 @@ simulation: ## seeded faults: the worker's code over modelled brokers, SCHEDULES
 chaos: ## faults of every kind on real workers and a real Kafka for CHAOS_MINUTES=3, CHAOS_SEED=N; judged
 	go run -tags chaosnext ./chaos
 
+.PHONY: chaos-mutants
+chaos-mutants: ## the same with each of four rules of the protocol broken, CHAOS_MINUTES=2.5 each: all must be caught
+	CHAOS_MUTANT=all CHAOS_MINUTES=$(or $(CHAOS_MINUTES),2.5) go run -tags chaosnext ./chaos
+
 .PHONY: soak
 soak: build ## workers on real Kafka for SOAK_MINUTES=30, restarted and killed: does anything grow? SOAK_BROKER=embedded
 	go run ./soak
@@ -113,6 +117,8 @@ nightly: lint vuln test test-kafka ## all of these, the race detector (cgo), fuz
 	RAPID_CHECKS=5000 POWERLOSS_SEEDS=30 go test -vet=off -count 1 -timeout 20m -run 'TestPowerLossAtEveryWrite|TestStoreIsMapsWithPositions' ./state
 	SCHEDULES=50000 VIRTUAL_SCHEDULES=2000 $(MAKE) simulation
 	CHAOS_MINUTES=60 $(MAKE) chaos
+	$(MAKE) chaos-mutants
+	$(MAKE) restarts
 	$(MAKE) soak
 	scripts/fuzz $(FUZZTIME)
 

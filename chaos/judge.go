@@ -20,6 +20,7 @@ type verdict struct {
 	Missing, Duplicate int      // alerts
 	Wrong              int      // alerts, counts of closed windows, dead letters, and whatever else is not right
 	StoresEqual        bool     // to a fold over the input, and to their changelogs
+	Breaches           int      // of all these, what a broken rule of the protocol makes; none if the input is not what it should be
 	Lines              []string // what was compared, and the first differences
 }
 
@@ -214,6 +215,7 @@ func (c *court) verdict() (v verdict, err error) {
 	stores := c.diff.Of(proof.Term) + c.diff.Of(proof.Window) + c.diff.Of(proof.Cap) + c.diff.Of(proof.Store)
 	v = verdict{Missing: c.diff.Of(proof.Missing), Duplicate: c.diff.Of(proof.Duplicate), StoresEqual: stores == 0, Lines: c.lines}
 	v.Wrong = len(c.diff) - v.Missing - v.Duplicate - stores
+	v.Breaches = breaches(c.diff)
 	shown := map[proof.Kind]int{}
 	for _, d := range c.diff {
 		if shown[d.Kind]++; shown[d.Kind] <= shownDifferences {

@@ -5,7 +5,8 @@
 //
 // The environment says what to do: CHAOS_MINUTES under fire (3), CHAOS_SEED (drawn), CHAOS_BROKER kafka or embedded,
 // CHAOS_TIMERS short (session time-out 3 s) or default, CHAOS_RATE records a second (200), CHAOS_DIR (.build/chaos/SEED).
-// CHAOS_MUTANT names a rule of the protocol that the workers break: then the run succeeds only if the verdict finds it.
+// CHAOS_MUTANT names a rule of the protocol that the workers break: then the run succeeds only if the verdict finds it. With
+// CHAOS_MUTANT=all each of them has a run of its own (make chaos-mutants), and all must be found.
 //
 // A run that is interrupted goes on when it is started again with the same CHAOS_DIR and CHAOS_SEED.
 package main
@@ -43,10 +44,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		os.Exit(2)
 	}
-	ok, err := s.attack(ctx)
+	attack := s.attack
+	if s.mutant == "all" {
+		attack = s.attackMutants
+	}
+	ok, err := attack(ctx)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
-		fmt.Fprintf(os.Stderr, "chaos: everything is in %s; to go on: CHAOS_SEED=%d CHAOS_DIR=%s make chaos\n", s.dir, s.seed, s.dir)
+		fmt.Fprintf(os.Stderr, "chaos: everything is in %s; to go on, with all else that was set: CHAOS_SEED=%d CHAOS_DIR=%s\n", s.dir, s.seed, s.dir)
 		os.Exit(3)
 	}
 	if !ok {
@@ -77,7 +82,7 @@ func fromEnvironment() (s settings, err error) {
 	s.rate, e3 = strconv.Atoi(get("RATE", "200"))
 	s.broker = oneOf("BROKER", "kafka", "embedded")
 	s.timers = oneOf("TIMERS", "short", "default")
-	s.mutant = oneOf("MUTANT", "", "applyFirst", "restoreToLSO", "goOnAfterUnknown", "restoreUncommitted")
+	s.mutant = oneOf("MUTANT", "", append(mutants, "all")...)
 	if err = errors.Join(err, e1, e2, e3); err != nil {
 		return s, err
 	}

@@ -47,8 +47,9 @@ func (w *world) report(under time.Duration, wrong []string, v verdict) (ok bool)
 	}
 	right := v.Missing == 0 && v.Duplicate == 0 && v.Wrong == 0 && v.StoresEqual
 	if w.Mutant != "" {
-		fmt.Printf("mutant %s: %s\n", w.Mutant, map[bool]string{true: "NOT found: this run proves nothing", false: "found"}[right])
-		return !right
+		found := v.Breaches > 0 && !w.behind
+		fmt.Printf("mutant %s: %s\n", w.Mutant, map[bool]string{false: "NOT found: this run proves nothing", true: "found"}[found])
+		return found
 	}
 	return right && len(wrong) == 0
 }

@@ -108,6 +108,7 @@ type world struct {
 	findings findings
 	active   activity
 	seen     watch
+	behind   bool   // not all of the input has been processed in the end, so that no answer can be right
 	excused  counts // exits of workers, by what explains them
 }
 

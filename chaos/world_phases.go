@@ -146,6 +146,7 @@ func (w *world) settle(ctx context.Context, stopWatching func()) (wrong []string
 		group := w.App + "." + s
 		for _, topic := range w.inputs()[group] {
 			if !await(ctx, limit, func() bool { return w.drained(ctx, group, topic) }) {
+				w.behind = true
 				add("group %s has not processed all of %s %s after the last fault", group, topic, limit)
 			}
 		}
