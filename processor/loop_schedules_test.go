@@ -264,7 +264,7 @@ func schedules(n int) uint64 {
 
 // Whatever happens to workers, requests and markers, each input record is counted once in output and state, every store
 // is a prefix of the committed changelog, and when the faults end, the work does. A failure names its seed and prints the
-// commands that lead to it, for testdata/traces. SCHEDULES says how many seeds to try, SEED which one alone.
+// commands that lead to it, for a file in testdata. SCHEDULES says how many seeds to try, SEED which one alone.
 func TestSchedules(t *testing.T) {
 	if v, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
 		report(t, v)
