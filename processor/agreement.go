@@ -42,7 +42,7 @@ func (w *Worker) watchRules(ctx context.Context) {
 func (w *Worker) rulesInForce(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	cl, err := kgo.NewClient(w.cfg.client()...)
+	cl, err := kgo.NewClient(w.cfg.ClientOptions()...)
 	if err != nil {
 		return nil, err
 	}

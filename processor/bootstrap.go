@@ -112,7 +112,7 @@ type teacher struct {
 }
 
 func newTeacher(ctx context.Context, w *Worker) (*teacher, error) {
-	cl, err := kgo.NewClient(w.cfg.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+	cl, err := kgo.NewClient(w.cfg.ClientOptions(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.AllowIdempotentProduceCancellation())...)
 	return &teacher{w: w, ctx: ctx, cl: cl}, err
 }

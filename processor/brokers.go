@@ -71,7 +71,7 @@ func (c kafkaBrokers) join(ctx context.Context, l *lane, made <-chan struct{}) (
 }
 
 func (c kafkaBrokers) ask() (admin, func(), error) {
-	cl, err := kgo.NewClient(c.cfg.client()...)
+	cl, err := kgo.NewClient(c.cfg.ClientOptions()...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -79,7 +79,7 @@ func (c kafkaBrokers) ask() (admin, func(), error) {
 }
 
 func (c kafkaBrokers) read(l *lane, from map[string]map[int32]kgo.Offset, level kgo.IsolationLevel, markers bool) (reader, error) {
-	opts := c.cfg.client(
+	opts := c.cfg.ClientOptions(
 		kgo.FetchIsolationLevel(level), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(512<<10), // records that fit into a processor's cache
 		kgo.FetchMaxWait(25*time.Millisecond), // a fetch that waits at the end of one partition holds up that of the next

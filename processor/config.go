@@ -36,6 +36,9 @@ const (
 // Stages lists all stages in the order of the flow.
 var Stages = []Stage{StageIngest, StageDetect, StageGroup}
 
+// Group is the stage's consumer group in the deployment of an app.
+func (s Stage) Group(app string) string { return app + "." + string(s) }
+
 // state is the stage of the store; ingest has none.
 func (s Stage) state() state.Stage {
 	if s == StageGroup {
@@ -211,12 +214,22 @@ func (c *Config) setDefaults() error {
 	return nil
 }
 
-// client returns the options of a client: how to reach the brokers, then opts.
-func (c *Config) client(opts ...kgo.Opt) []kgo.Opt {
+// ClientOptions returns the options of a client: how to reach the brokers, then opts.
+func (c *Config) ClientOptions(opts ...kgo.Opt) []kgo.Opt {
 	// A produce request that is refused for a moment, as the first ones are after a predecessor's transaction was ended
 	// for it, is sent again after the next look at the metadata. By default kgo looks once in 5 s.
 	prompt := kgo.MetadataMinAge(250 * time.Millisecond)
 	return slices.Concat([]kgo.Opt{prompt}, c.Client, opts)
+}
+
+// ReaderOptions returns the options of a client that looks at a deployment from outside, then opts, which say where it
+// begins to read. It belongs to no group, reads what is committed, with the markers of transactions, and goes nowhere
+// else by itself.
+func (c *Config) ReaderOptions(opts ...kgo.Opt) []kgo.Opt {
+	return c.ClientOptions(append([]kgo.Opt{
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchMaxWait(500 * time.Millisecond), kgo.WithLogger(clientLog{c.Log}),
+	}, opts...)...)
 }
 
 // laneName is the transactional id and the group instance id of a lane.

@@ -86,7 +86,7 @@ type control struct {
 // openControl starts following topic. Close ends it.
 func openControl(ctx context.Context, cfg *Config) (*control, error) {
 	topic := cfg.topic(topicControl)
-	cl, err := kgo.NewClient(cfg.client(
+	cl, err := kgo.NewClient(cfg.ClientOptions(
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
@@ -227,7 +227,7 @@ func (c *control) tryAgree(ctx context.Context, cfg *Config, decide func() (map[
 			return err
 		}
 	}
-	cl, err := kgo.NewClient(cfg.client(kgo.TransactionalID(cfg.App+"-control"), kgo.TransactionTimeout(cfg.Timing.Transaction),
+	cl, err := kgo.NewClient(cfg.ClientOptions(kgo.TransactionalID(cfg.App+"-control"), kgo.TransactionTimeout(cfg.Timing.Transaction),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	if err != nil {
 		return err

@@ -144,7 +144,7 @@ func (r Redrive) Run(ctx context.Context, cfg Config) error {
 	defer l.Close()
 	x := &redrive{Redrive: r, l: l, marks: l.notes, topics: map[string]kadm.TopicDetail{}, next: map[string]int64{}}
 	if !r.DryRun {
-		x.tx, err = kgo.NewClient(l.cfg.client(kgo.TransactionalID(cfg.App+"-redrive"), kgo.TransactionTimeout(l.cfg.Timing.Transaction),
+		x.tx, err = kgo.NewClient(l.cfg.ClientOptions(kgo.TransactionalID(cfg.App+"-redrive"), kgo.TransactionTimeout(l.cfg.Timing.Transaction),
 			kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 		if err != nil {
 			return err

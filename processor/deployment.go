@@ -19,7 +19,7 @@ import (
 func (w *Worker) prepare(ctx context.Context) error {
 	cfg := &w.cfg
 	// The client would answer from what it has cached, also after a topic was created.
-	cl, err := kgo.NewClient(cfg.client(kgo.MetadataMinAge(MetadataAge))...)
+	cl, err := kgo.NewClient(cfg.ClientOptions(kgo.MetadataMinAge(MetadataAge))...)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (w *Worker) prepare(ctx context.Context) error {
 func (w *Worker) fence(ctx context.Context) error {
 	for _, s := range w.cfg.Stages {
 		for n := range w.cfg.Lanes[s] {
-			cl, err := kgo.NewClient(w.cfg.client(kgo.TransactionalID(w.cfg.laneName(s, n)), kgo.TransactionTimeout(w.cfg.Timing.Transaction))...)
+			cl, err := kgo.NewClient(w.cfg.ClientOptions(kgo.TransactionalID(w.cfg.laneName(s, n)), kgo.TransactionTimeout(w.cfg.Timing.Transaction))...)
 			if err != nil {
 				return err
 			}
@@ -179,7 +179,7 @@ func (w *Worker) found(ctx context.Context, adm *kadm.Client, sources map[string
 	if err := w.ensure(ctx, adm, plan); err != nil {
 		return nil, err
 	}
-	fresh, err := kgo.NewClient(w.cfg.client()...) // one that remembers no older ids
+	fresh, err := kgo.NewClient(w.cfg.ClientOptions()...) // one that remembers no older ids
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +242,7 @@ func (w *Worker) watchTopics(ctx context.Context) {
 func (w *Worker) problems(ctx context.Context) (texts []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	cl, err := kgo.NewClient(w.cfg.client()...)
+	cl, err := kgo.NewClient(w.cfg.ClientOptions()...)
 	if err != nil {
 		return nil, err
 	}

@@ -65,7 +65,7 @@ func Examine(ctx context.Context, cfg Config) ([]Check, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	cl, err := kgo.NewClient(cfg.client(kgo.MetadataMinAge(MetadataAge))...)
+	cl, err := kgo.NewClient(cfg.ClientOptions(kgo.MetadataMinAge(MetadataAge))...)
 	if err != nil {
 		return nil, err
 	}

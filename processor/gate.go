@@ -53,7 +53,7 @@ func (t topicPartition) paused() map[string][]int32 {
 func (p *part) waits() bool { return p.lesson != nil && !p.lesson.ready && p.next >= p.lesson.live }
 
 // learned says whether all partitions of a round have been.
-func (l *lane) learned(ctx context.Context, r *round) bool {
+func (l *lane) learned(ctx context.Context, r *Round) bool {
 	switch {
 	case l.w.cfg.hooks.noGate:
 		return true
@@ -83,7 +83,7 @@ func (l *lane) learned(ctx context.Context, r *round) bool {
 
 // unlearned counts the partitions of a round that have not been learned yet. While other workers commit, some offsets are
 // always pending, so what was found once is kept.
-func (l *lane) unlearned(r *round, offsets kadm.OffsetResponses) (n int) {
+func (l *lane) unlearned(r *Round, offsets kadm.OffsetResponses) (n int) {
 	for topic, t := range r.Topics {
 		if l.w.topicIDs[topic] != t.ID {
 			continue // no source any more

@@ -144,11 +144,11 @@ func (c *control) histories(seen int64) (h histories, at int64, ok bool) {
 		var first firstNote
 		var note ruleNote
 		var state wire.StateID
-		var learned round
+		var learned Round
 		switch {
 		case strings.HasPrefix(k, prefixFirst) && json.Unmarshal(v, &first) == nil:
 			h.start = max(h.start, first.Time)
-		case strings.HasPrefix(k, prefixLearn) && json.Unmarshal(v, &learned) == nil && learned.Hold != 0:
+		case strings.HasPrefix(k, PrefixLearn) && json.Unmarshal(v, &learned) == nil && learned.Hold != 0:
 			for topic := range learned.Topics {
 				h.hold[topic] = learned.Hold
 			}

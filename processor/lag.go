@@ -16,7 +16,7 @@ const lagEvery = 10 * time.Second
 // watchLag keeps the lag of all partitions up to date until ctx ends. Whoever reads one does so with every poll, but one
 // that an open transaction holds up gives the client nothing, and no high watermark either.
 func (w *Worker) watchLag(ctx context.Context, lanes []*lane) {
-	cl, err := kgo.NewClient(w.cfg.client()...)
+	cl, err := kgo.NewClient(w.cfg.ClientOptions()...)
 	if err != nil {
 		w.cfg.Log.Warn("measure the lag", "error", err)
 		return

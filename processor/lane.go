@@ -174,7 +174,7 @@ func (l *lane) options(made <-chan struct{}) []kgo.Opt {
 	case StageGroup:
 		topics = []string{l.w.cfg.topic(topicFindings)}
 	}
-	opts := l.w.cfg.client(
+	opts := l.w.cfg.ClientOptions(
 		kgo.ConsumerGroup(l.w.cfg.group(l.stage)),
 		kgo.ConsumeTopics(topics...),
 		kgo.InstanceID(l.name),

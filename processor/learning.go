@@ -43,15 +43,15 @@ const (
 	HoldUntil
 )
 
-// round is one decision about learning: for all topics that were new to the deployment at the time. It is never changed.
-type round struct {
+// Round is one decision about learning: for all topics that were new to the deployment at the time. It is never changed.
+type Round struct {
 	Since  int64                   `json:"since"`          // what has a later Kafka timestamp is read, Unix milliseconds; wire.NoTime: see topics
 	Hold   int64                   `json:"hold,omitempty"` // findings of events before it are suppressed, Unix milliseconds; 0: none are
-	Topics map[string]learnedTopic `json:"topics"`         // by name
+	Topics map[string]LearnedTopic `json:"topics"`         // by name
 }
 
-// learnedTopic has offsets by partition. Records from From to before Live are learned.
-type learnedTopic struct {
+// LearnedTopic has offsets by partition. Records from From to before Live are learned.
+type LearnedTopic struct {
 	ID    string  `json:"id"`
 	Start []int64 `json:"start"` // the first there was
 	From  []int64 `json:"from"`
@@ -61,22 +61,23 @@ type learnedTopic struct {
 // lateness is how much further back history is read: the first events that are live may have happened so long ago.
 const lateness = time.Hour
 
-const prefixLearn = "learn/" // + number of the round; value: round
+// PrefixLearn + number of the round is the key in control of a Round.
+const PrefixLearn = "learn/"
 
 // rounds returns the rounds of learning, the oldest first.
-func (c *control) rounds() ([]*round, error) {
+func (c *control) rounds() ([]*Round, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var keys []string
 	for k := range c.values {
-		if strings.HasPrefix(k, prefixLearn) {
+		if strings.HasPrefix(k, PrefixLearn) {
 			keys = append(keys, k)
 		}
 	}
 	slices.Sort(keys)
-	var all []*round
+	var all []*Round
 	for _, k := range keys {
-		r := new(round)
+		r := new(Round)
 		if err := json.Unmarshal(c.values[k], r); err != nil {
 			return nil, fmt.Errorf("%w: record %q of %s: %w", ErrGuarantee, k, c.topic, err)
 		}
@@ -96,7 +97,7 @@ func (w *Worker) learn(ctx context.Context, adm *kadm.Client, topics map[string]
 	}
 	names := slices.Sorted(maps.Keys(topics))
 	now := time.Now()
-	r := &round{Since: wire.NoTime, Topics: map[string]learnedTopic{}}
+	r := &Round{Since: wire.NoTime, Topics: map[string]LearnedTopic{}}
 	from := adm.ListEndOffsets
 	switch l := w.cfg.Learning; l.Mode {
 	case LearnHistory:
@@ -126,7 +127,7 @@ func (w *Worker) learn(ctx context.Context, adm *kadm.Client, topics map[string]
 		}
 	}
 	for _, name := range names {
-		t := learnedTopic{ID: topics[name]}
+		t := LearnedTopic{ID: topics[name]}
 		for p := range int32(len(ends[name])) {
 			start, live := starts[name][p].Offset, ends[name][p].Offset
 			at := min(max(start, froms[name][p].Offset), live)
@@ -137,7 +138,7 @@ func (w *Worker) learn(ctx context.Context, adm *kadm.Client, topics map[string]
 		}
 		r.Topics[name] = t
 	}
-	writes[fmt.Sprintf("%s%04d", prefixLearn, len(before))] = encodeNote(r)
+	writes[fmt.Sprintf("%s%04d", PrefixLearn, len(before))] = encodeNote(r)
 	return nil
 }
 
@@ -145,10 +146,10 @@ func (w *Worker) learn(ctx context.Context, adm *kadm.Client, topics map[string]
 func (w *Worker) tell(writes map[string][]byte) {
 	log := w.cfg.Log
 	for _, key := range slices.Sorted(maps.Keys(writes)) {
-		var r round
+		var r Round
 		var n ruleNote
 		switch {
-		case strings.HasPrefix(key, prefixLearn) && json.Unmarshal(writes[key], &r) == nil:
+		case strings.HasPrefix(key, PrefixLearn) && json.Unmarshal(writes[key], &r) == nil:
 			records := int64(0)
 			for _, t := range r.Topics {
 				for p, live := range t.Live {
@@ -191,7 +192,7 @@ func longestHistory(set *rules.Set) (ms int64) {
 
 // lesson is what a source partition has to learn before it is live.
 type lesson struct {
-	round *round
+	round *Round
 	n     int        // of the round
 	live  int64      // records before it are learned
 	since int64      // what the history of the partition begins with at the latest, Unix milliseconds; wire.NoTime: its first record

@@ -306,7 +306,7 @@ func TestUnlearned(t *testing.T) {
 		}
 		return all
 	}
-	r := &round{Topics: map[string]learnedTopic{"t": {ID: "id", Live: []int64{5, 0, 7}}, "gone": {ID: "id", Live: []int64{9}}}}
+	r := &Round{Topics: map[string]LearnedTopic{"t": {ID: "id", Live: []int64{5, 0, 7}}, "gone": {ID: "id", Live: []int64{9}}}}
 	l := &lane{w: &Worker{topicIDs: map[string]string{"t": "id"}, control: &control{values: map[string][]byte{}}}, past: map[topicPartition]bool{}}
 	for _, step := range []struct {
 		offsets kadm.OffsetResponses

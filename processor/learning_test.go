@@ -108,7 +108,7 @@ func (d firstDay) run(t *testing.T, brokers string) (v verdict, early int) {
 			return false
 		}
 		for _, r := range c.read(app + ".control") {
-			if string(r.Key) == prefixLearn+"0000" {
+			if string(r.Key) == PrefixLearn+"0000" {
 				return true
 			}
 		}
@@ -149,9 +149,9 @@ func (d firstDay) run(t *testing.T, brokers string) (v verdict, early int) {
 
 // learned reports whether every source partition's committed offset is at live.
 func (c *cluster) learned(app string) bool {
-	var r round
+	var r Round
 	for _, rec := range c.read(app + ".control") {
-		if string(rec.Key) == prefixLearn+"0000" {
+		if string(rec.Key) == PrefixLearn+"0000" {
 			if err := json.Unmarshal(rec.Value, &r); err != nil {
 				c.t.Fatal(err)
 			}

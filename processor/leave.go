@@ -45,7 +45,7 @@ func Leave(ctx context.Context, cfg Config, instance string, told func(string)) 
 	if err := cfg.setDefaults(); err != nil {
 		return err
 	}
-	cl, err := kgo.NewClient(cfg.client()...)
+	cl, err := kgo.NewClient(cfg.ClientOptions()...)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func Leave(ctx context.Context, cfg Config, instance string, told func(string)) 
 
 // takeTransactionalID fences whoever has a transactional id; the coordinator aborts what it left open.
 func takeTransactionalID(ctx context.Context, cfg *Config, id string) error {
-	cl, err := kgo.NewClient(cfg.client(kgo.TransactionalID(id), kgo.TransactionTimeout(cfg.Timing.Transaction))...)
+	cl, err := kgo.NewClient(cfg.ClientOptions(kgo.TransactionalID(id), kgo.TransactionTimeout(cfg.Timing.Transaction))...)
 	if err != nil {
 		return err
 	}

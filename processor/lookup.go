@@ -43,7 +43,7 @@ func OpenLookup(ctx context.Context, cfg Config) (*Lookup, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	cl, err := kgo.NewClient(cfg.client(kgo.MetadataMinAge(MetadataAge))...)
+	cl, err := kgo.NewClient(cfg.ClientOptions(kgo.MetadataMinAge(MetadataAge))...)
 	if err != nil {
 		return nil, err
 	}
@@ -157,11 +157,7 @@ func (l *Lookup) read(ctx context.Context, topic string, from map[int32]int64, e
 	for p, offset := range at {
 		begin[p] = kgo.NewOffset().At(offset)
 	}
-	cl, err := kgo.NewClient(l.cfg.client(
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: begin}),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchMaxWait(500*time.Millisecond), kgo.WithLogger(clientLog{l.cfg.Log}),
-	)...)
+	cl, err := kgo.NewClient(l.cfg.ReaderOptions(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: begin}))...)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func (w *Worker) SetRules(ctx context.Context, set *rules.Set) error {
 		w.health.note(noteRules, "")
 		return w.announce(ctx) // the last change may not have got there
 	}
-	cl, err := kgo.NewClient(w.cfg.client()...)
+	cl, err := kgo.NewClient(w.cfg.ClientOptions()...)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,10 @@ type TopicPlan struct {
 
 func (c *Config) topic(suffix string) string { return c.App + "." + suffix }
 
-func (c *Config) group(s Stage) string { return c.App + "." + string(s) }
+func (c *Config) group(s Stage) string { return s.Group(c.App) }
+
+// ControlTopic is the topic with what the workers of a deployment must agree on.
+func (c *Config) ControlTopic() string { return c.topic(topicControl) }
 
 // Plan returns the topics that the deployment needs besides its sources.
 func (c *Config) Plan() []TopicPlan {

@@ -164,7 +164,7 @@ func (w *Worker) announce(ctx context.Context) error {
 func (w *Worker) leave(lanes []*lane) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopCommit)
 	defer cancel()
-	cl, err := kgo.NewClient(w.cfg.client()...)
+	cl, err := kgo.NewClient(w.cfg.ClientOptions()...)
 	if err != nil {
 		return err
 	}

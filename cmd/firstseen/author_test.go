@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/processor"
+	"firstseen/processor/history"
 	"firstseen/traffic"
 )
 
@@ -195,7 +196,7 @@ func (d *replayed) made() (deletes, others map[string]int) {
 	d.t.Helper()
 	cfg := d.cfg
 	cfg.Sources = []processor.Source{{Topic: d.app + ".alerts"}}
-	r, err := processor.OpenRange(d.t.Context(), cfg, processor.Earliest, processor.Latest)
+	r, err := history.Open(d.t.Context(), cfg, history.Earliest, history.Latest)
 	if err != nil {
 		d.t.Fatal(err)
 	}

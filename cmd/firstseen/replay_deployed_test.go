@@ -15,6 +15,7 @@ import (
 
 	"firstseen/devbroker"
 	"firstseen/processor"
+	"firstseen/processor/history"
 	"firstseen/rules"
 	"firstseen/traffic"
 )
@@ -120,7 +121,7 @@ func (d *replayed) count() int {
 	d.t.Helper()
 	cfg := d.cfg
 	cfg.Sources = []processor.Source{{Topic: d.app + ".alerts"}, {Topic: d.app + ".suppressed"}}
-	r, err := processor.OpenRange(d.t.Context(), cfg, processor.Earliest, processor.Latest)
+	r, err := history.Open(d.t.Context(), cfg, history.Earliest, history.Latest)
 	if err != nil {
 		return 0 // they are being created
 	}
@@ -148,7 +149,7 @@ func (d *replayed) awaitNote(prefix string) {
 	cfg := d.cfg
 	cfg.Sources = []processor.Source{{Topic: d.app + ".control"}}
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) { // between two questions to a broker
-		r, err := processor.OpenRange(d.t.Context(), cfg, processor.Earliest, processor.Latest)
+		r, err := history.Open(d.t.Context(), cfg, history.Earliest, history.Latest)
 		if err != nil {
 			continue // it is being created
 		}

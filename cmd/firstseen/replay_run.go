@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/processor"
+	"firstseen/processor/history"
 	"firstseen/processor/stage"
 	"firstseen/rules"
 	"firstseen/schemas"
@@ -193,13 +194,13 @@ func (r *replay) readAlertFile(name string) error {
 
 // readAlertTopics reads the deployment's alerts, and those it suppressed.
 func (r *replay) readAlertTopics() error {
-	from, source := processor.Earliest, r.source.(*replayRange)
+	from, source := history.Earliest, r.source.(*replayRange)
 	if !source.first.IsZero() {
-		from = processor.PointAt(source.first.Add(-alertSlack)) // none is older than its event, but for clocks that differ
+		from = history.PointAt(source.first.Add(-alertSlack)) // none is older than its event, but for clocks that differ
 	}
 	cfg := r.cfg
 	cfg.Sources = []processor.Source{{Topic: cfg.App + ".alerts"}, {Topic: cfg.App + ".suppressed"}}
-	topics, err := processor.OpenRange(r.app.ctx, cfg, from, processor.Latest)
+	topics, err := history.Open(r.app.ctx, cfg, from, history.Latest)
 	if errors.Is(err, processor.ErrNoTopic) {
 		return fmt.Errorf("%w: is %s the app of a deployment? --against rules compares with the configured rules instead", err, cfg.App)
 	}

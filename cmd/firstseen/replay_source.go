@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/config"
-	"firstseen/processor"
+	"firstseen/processor/history"
 	"firstseen/schemas"
 )
 
@@ -19,7 +19,7 @@ const alertSlack = time.Hour
 
 // replayRange is a range of the source topics.
 type replayRange struct {
-	*processor.Range
+	*history.Range
 	bar         *progress
 	first       time.Time // Kafka timestamp of the first record read
 	begin, last time.Time // of the first of the range, and the highest
@@ -30,11 +30,11 @@ type replayRange struct {
 // openRange finds the range's offsets.
 func (r *replay) openRange() (*replayRange, error) {
 	now := time.Now()
-	from, err := processor.ParsePoint(r.From, now)
+	from, err := history.ParsePoint(r.From, now)
 	if err != nil {
 		return nil, usage(fmt.Errorf("--from: %w", err))
 	}
-	to, err := processor.ParsePoint(r.To, now)
+	to, err := history.ParsePoint(r.To, now)
 	if err != nil {
 		return nil, usage(fmt.Errorf("--to: %w", err))
 	}
@@ -49,7 +49,7 @@ func (r *replay) openRange() (*replayRange, error) {
 		warm = time.Duration(d)
 	}
 	s := &replayRange{alerts: func() int64 { return r.would.n }}
-	if s.Range, err = processor.OpenRange(r.app.ctx, r.cfg, from, to); err != nil {
+	if s.Range, err = history.Open(r.app.ctx, r.cfg, from, to); err != nil {
 		return nil, err
 	}
 	if warm > 0 {

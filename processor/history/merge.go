@@ -1,6 +1,7 @@
-package processor
+package history
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"errors"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/processor"
 )
 
 const (
@@ -25,8 +28,7 @@ const (
 //
 // About 64 MiB of records are held, or 2 MiB a partition if that is more.
 func (r *Range) Each(ctx context.Context, fn func(*kgo.Record) error) error {
-	m := merge{limit: r.ahead, at: map[topicPartition]*stream{}}
-	or(&m.limit, max(rangeMemory/max(len(r.spans), 1), leastAhead))
+	m := merge{limit: cmp.Or(r.ahead, max(rangeMemory/max(len(r.spans), 1), leastAhead)), at: map[place]*stream{}}
 	from := map[string]map[int32]kgo.Offset{}
 	r.done = 0
 	for i := range r.spans {
@@ -38,25 +40,19 @@ func (r *Range) Each(ctx context.Context, fn func(*kgo.Record) error) error {
 			from[s.Topic] = map[int32]kgo.Offset{}
 		}
 		from[s.Topic][s.Partition] = kgo.NewOffset().At(s.Begin)
-		m.at[topicPartition{s.Topic, s.Partition}] = &stream{Span: s, rank: i, next: s.Begin}
+		m.at[place{s.Topic, s.Partition}] = &stream{Span: s, rank: i, next: s.Begin}
 		m.empty++
 	}
 	if m.empty == 0 {
 		return nil
 	}
 	var err error
-	m.cl, err = kgo.NewClient(r.cfg.client(
-		kgo.ConsumePartitions(from), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
-		kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(1<<20), kgo.FetchMaxWait(500*time.Millisecond),
-		kgo.WithLogger(clientLog{r.cfg.Log}),
-	)...)
+	m.cl, err = kgo.NewClient(r.cfg.ReaderOptions(kgo.ConsumePartitions(from), kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(1<<20))...)
 	if err != nil {
 		return err
 	}
 	defer m.cl.Close()
-	stall := r.cfg.Timing.Stall
-	or(&stall, time.Minute)
+	stall := cmp.Or(r.cfg.Timing.Stall, time.Minute)
 	for {
 		if m.empty > 0 {
 			if err := m.poll(ctx, stall); err != nil {
@@ -78,6 +74,14 @@ func (r *Range) Each(ctx context.Context, fn func(*kgo.Record) error) error {
 	}
 }
 
+// place is a partition of a topic.
+type place struct {
+	topic     string
+	partition int32
+}
+
+func (p place) String() string { return fmt.Sprintf("%s/%d", p.topic, p.partition) }
+
 // stream is a partition of a range on its way to its end.
 type stream struct {
 	*Span
@@ -98,7 +102,7 @@ func (s *stream) passed() int64 { return max(s.read, s.Begin) }
 // is known when that is all but those that have ended.
 type merge struct {
 	cl    *kgo.Client
-	at    map[topicPartition]*stream
+	at    map[place]*stream
 	heads heads
 	empty int // streams that have not ended and of which nothing waits
 	limit int // bytes that may wait of one stream
@@ -117,14 +121,14 @@ func (m *merge) poll(ctx context.Context, stall time.Duration) error {
 		for _, e := range fetches.Errors() { // before records: after data loss the client may go on elsewhere
 			switch {
 			case errors.Is(e.Err, kerr.OffsetOutOfRange) || errors.As(e.Err, new(*kgo.ErrDataLoss)):
-				return fmt.Errorf("%w: read %s/%d: records were deleted while the range was read: %w", ErrUnreachable, e.Topic, e.Partition, e.Err)
+				return fmt.Errorf("%w: read %s/%d: records were deleted while the range was read: %w", processor.ErrUnreachable, e.Topic, e.Partition, e.Err)
 			case !errors.Is(e.Err, context.DeadlineExceeded): // the client goes on trying
 				last = fmt.Errorf("read %s/%d: %w", e.Topic, e.Partition, e.Err)
 			}
 		}
 		moved := false
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-			s := m.at[topicPartition{p.Topic, p.Partition}]
+			s := m.at[place{p.Topic, p.Partition}]
 			for _, rec := range p.Records {
 				moved = m.push(s, rec) || moved
 			}
@@ -197,9 +201,9 @@ func (m *merge) pause(s *stream) {
 
 // stalled names a partition of which nothing came, and what the brokers said last.
 func (m *merge) stalled(after time.Duration, last error) error {
-	for tp, s := range m.at {
+	for at, s := range m.at {
 		if !s.ended() && len(s.waiting) == 0 {
-			return errors.Join(fmt.Errorf("%w: reading %s stalled for %s at offset %d, %d before the end of the range", ErrUnreachable, tp, after, s.next, s.To-s.next), last)
+			return errors.Join(fmt.Errorf("%w: reading %s stalled for %s at offset %d, %d before the end of the range", processor.ErrUnreachable, at, after, s.next, s.To-s.next), last)
 		}
 	}
 	return last // not reached

@@ -1,4 +1,6 @@
-package processor
+// Package history reads a part of the source topics again, in one order, as it lies there: for a replay over what was
+// processed before. It looks from outside: nothing is written, committed, created or fenced.
+package history
 
 import (
 	"context"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/processor"
 	"firstseen/schemas"
 )
 
@@ -19,7 +22,7 @@ type Span struct {
 	Topic     string
 	Partition int32
 	Begin     int64 // where reading begins: From, or before it with a warm-up
-	Live      int64 // what is read before it is only to be learned: the deployment learned it, see Range.Learned
+	Live      int64 // what is read before it is only to be learned: the deployment learned it, see Range.Learns
 	From, To  int64 // first offset of the range, first behind it
 
 	read int64 // behind the last record that Each has given; 0: none
@@ -28,17 +31,18 @@ type Span struct {
 // Range is a part of the source topics, with fixed offsets: what comes in while it is read is not in it. It is read as by
 // any read_committed consumer, but without a group: nothing is written, committed, created or fenced.
 type Range struct {
-	cfg   Config
-	from  Point
-	spans []Span
-	done  int64
-	ahead int // bytes of a partition's records that may wait; 0: see Each
+	cfg    processor.Config
+	topics []string // of its sources
+	from   Point
+	spans  []Span
+	done   int64
+	ahead  int // bytes of a partition's records that may wait; 0: see Each
 }
 
-// OpenRange finds out which offsets of cfg.Sources lie from one point up to, but without, the other. Of cfg it needs no
-// more than Client and Sources. Errors wrap ErrUnreachable or ErrNoTopic if the brokers are the reason; any other is
-// about the points.
-func OpenRange(ctx context.Context, cfg Config, from, to Point) (*Range, error) {
+// Open finds out which offsets of cfg.Sources lie from one point up to, but without, the other. Of cfg it needs no more
+// than Client and Sources. Errors wrap [processor.ErrUnreachable] or [processor.ErrNoTopic] if the brokers are the reason;
+// any other is about the points.
+func Open(ctx context.Context, cfg processor.Config, from, to Point) (*Range, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -46,11 +50,14 @@ func OpenRange(ctx context.Context, cfg Config, from, to Point) (*Range, error) 
 		return nil, fmt.Errorf("the range ends at %s, before it begins at %s", to.at.UTC().Format(time.RFC3339), from.at.UTC().Format(time.RFC3339))
 	}
 	r := &Range{cfg: cfg, from: from}
+	for _, s := range cfg.Sources {
+		r.topics = append(r.topics, s.Topic)
+	}
 	err := r.ask(ctx, func(l *lister) error {
 		if err := errors.Join(l.known(from), l.known(to)); err != nil {
 			return err
 		}
-		for _, topic := range cfg.sourceTopics() {
+		for _, topic := range r.topics {
 			for _, p := range slices.Sorted(maps.Keys(l.stable[topic])) {
 				s, ok, err := l.span(topic, p, from, to)
 				if err != nil {
@@ -134,7 +141,10 @@ func (r *Range) span(topic string, partition int32) *Span {
 
 // Message is a record of the range as the decoder takes it, in the format of its source.
 func (r *Range) Message(rec *kgo.Record) schemas.Message {
-	m := schemas.Message{Value: rec.Value, Timestamp: timestamp(rec), Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset}
+	m := schemas.Message{Value: rec.Value, Timestamp: -1, Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset}
+	if !rec.Timestamp.IsZero() { // a topic of an old client may have none
+		m.Timestamp = rec.Timestamp.UnixMilli()
+	}
 	for _, s := range r.cfg.Sources {
 		if s.Topic == rec.Topic {
 			m.Format = s.Format

@@ -1,8 +1,18 @@
 //go:build kafka
 
-package processor
+package history
 
-import "testing"
+import (
+	"strings"
+	"testing"
+
+	"firstseen/internal/testkafka"
+)
+
+func kafka(t *testing.T) string {
+	t.Helper()
+	return strings.Join(testkafka.Brokers(t), ",")
+}
 
 func TestKafkaRangeOfTime(t *testing.T)         { t.Parallel(); rangeOfTime(t, kafka(t)) }
 func TestKafkaRangeOfTransactions(t *testing.T) { t.Parallel(); rangeOfTransactions(t, kafka(t)) }

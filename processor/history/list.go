@@ -1,4 +1,4 @@
-package processor
+package history
 
 import (
 	"context"
@@ -7,7 +7,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/processor"
 )
 
 // lister is what the brokers say of the topics, as far as it was asked for.
@@ -18,7 +21,7 @@ type lister struct {
 
 // ask finds out what has to be known for the offsets of these points, and calls fn with it.
 func (r *Range) ask(ctx context.Context, fn func(*lister) error, points ...Point) error {
-	cl, err := kgo.NewClient(r.cfg.client(kgo.MetadataMinAge(MetadataAge))...)
+	cl, err := kgo.NewClient(r.cfg.ClientOptions(kgo.MetadataMinAge(processor.MetadataAge))...)
 	if err != nil {
 		return err
 	}
@@ -26,36 +29,39 @@ func (r *Range) ask(ctx context.Context, fn func(*lister) error, points ...Point
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if err := cl.Ping(ctx); err != nil {
-		return fmt.Errorf("%w: no broker answers: %w; check brokers, tls and sasl in the configuration", ErrUnreachable, err)
+		return fmt.Errorf("%w: no broker answers: %w; check brokers, tls and sasl in the configuration", processor.ErrUnreachable, err)
 	}
-	adm, topics := kadm.NewClient(cl), r.cfg.sourceTopics()
-	details, err := adm.ListTopics(ctx, topics...)
+	adm := kadm.NewClient(cl)
+	details, err := adm.ListTopics(ctx, r.topics...)
 	if err != nil {
-		return fmt.Errorf("%w: list topics: %w", ErrUnreachable, err)
+		return fmt.Errorf("%w: list topics: %w", processor.ErrUnreachable, err)
 	}
-	for _, topic := range topics {
-		if err := details[topic].Err; err != nil {
-			return fmt.Errorf("topic %s: %w", topic, missing(err))
+	for _, topic := range r.topics {
+		switch err := details[topic].Err; {
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+			return fmt.Errorf("topic %s: %w", topic, processor.ErrNoTopic)
+		case err != nil:
+			return fmt.Errorf("topic %s: %w: %w", topic, processor.ErrUnreachable, err)
 		}
 	}
 	l := &lister{after: map[time.Time]kadm.ListedOffsets{}}
 	for to, list := range map[*kadm.ListedOffsets]func(context.Context, ...string) (kadm.ListedOffsets, error){
 		&l.starts: adm.ListStartOffsets, &l.stable: adm.ListCommittedOffsets, &l.ends: adm.ListEndOffsets,
 	} {
-		if *to, err = list(ctx, topics...); err != nil {
+		if *to, err = list(ctx, r.topics...); err != nil {
 			break
 		}
 		err = errors.Join(err, to.Error())
 	}
 	for _, p := range points {
 		if !p.at.IsZero() && err == nil {
-			if l.after[p.at], err = adm.ListOffsetsAfterMilli(ctx, p.at.UnixMilli(), topics...); err == nil {
+			if l.after[p.at], err = adm.ListOffsetsAfterMilli(ctx, p.at.UnixMilli(), r.topics...); err == nil {
 				err = l.after[p.at].Error()
 			}
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%w: list offsets: %w", ErrUnreachable, err)
+		return fmt.Errorf("%w: list offsets: %w", processor.ErrUnreachable, err)
 	}
 	return fn(l)
 }

@@ -1,4 +1,4 @@
-package processor
+package history
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/processor"
 )
 
 // SkipLearned takes out of the range what the deployment cfg.App learned when it began, or when it got the topic: it
@@ -23,12 +25,12 @@ func (r *Range) SkipLearned(ctx context.Context) (learned int64, err error) {
 		return 0, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(notes)) {
-		if !strings.HasPrefix(key, prefixLearn) {
+		if !strings.HasPrefix(key, processor.PrefixLearn) {
 			continue
 		}
-		var note round
+		var note processor.Round
 		if err := json.Unmarshal(notes[key], &note); err != nil {
-			return 0, fmt.Errorf("%w: record %q of %s: %w", ErrGuarantee, key, r.cfg.topic(topicControl), err)
+			return 0, fmt.Errorf("%w: record %q of %s: %w", processor.ErrGuarantee, key, r.cfg.ControlTopic(), err)
 		}
 		for i := range r.spans {
 			s := &r.spans[i]
@@ -48,28 +50,29 @@ func (r *Range) SkipLearned(ctx context.Context) (learned int64, err error) {
 // Unread lists the partitions of which Each has given a record that the deployment cfg.App has not read: of that it has made
 // no alerts yet.
 func (r *Range) Unread(ctx context.Context) (partitions []string, err error) {
-	cl, err := kgo.NewClient(r.cfg.client()...)
+	cl, err := kgo.NewClient(r.cfg.ClientOptions()...)
 	if err != nil {
 		return nil, err
 	}
 	defer cl.Close()
-	committed, err := kadm.NewClient(cl).FetchOffsets(ctx, r.cfg.group(StageIngest))
+	group := processor.StageIngest.Group(r.cfg.App)
+	committed, err := kadm.NewClient(cl).FetchOffsets(ctx, group)
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return nil, fmt.Errorf("%w: read the offsets of group %s: %w", ErrUnreachable, r.cfg.group(StageIngest), err)
+		return nil, fmt.Errorf("%w: read the offsets of group %s: %w", processor.ErrUnreachable, group, err)
 	}
 	for _, s := range r.spans {
 		if o, ok := committed.Lookup(s.Topic, s.Partition); s.read > 0 && (!ok || o.At < s.read) {
-			partitions = append(partitions, topicPartition{s.Topic, s.Partition}.String())
+			partitions = append(partitions, place{s.Topic, s.Partition}.String())
 		}
 	}
 	return partitions, nil
 }
 
 // readControl returns the latest committed value of every key of control; none if there is no such topic.
-func readControl(ctx context.Context, cfg Config) (map[string][]byte, error) {
-	cfg.Sources = []Source{{Topic: cfg.topic(topicControl)}}
-	r, err := OpenRange(ctx, cfg, Earliest, Latest)
-	if errors.Is(err, ErrNoTopic) {
+func readControl(ctx context.Context, cfg processor.Config) (map[string][]byte, error) {
+	cfg.Sources = []processor.Source{{Topic: cfg.ControlTopic()}}
+	r, err := Open(ctx, cfg, Earliest, Latest)
+	if errors.Is(err, processor.ErrNoTopic) {
 		return nil, nil
 	}
 	if err != nil {

@@ -1,4 +1,4 @@
-package processor
+package history
 
 import (
 	"context"
@@ -10,7 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"firstseen/devbroker"
+	"firstseen/internal/testkafka"
+	"firstseen/processor"
 )
 
 var historyNow = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
@@ -52,18 +57,47 @@ func TestParsePoint(t *testing.T) {
 
 // historySource is two topics whose records say where and when they were written.
 type historySource struct {
-	*cluster
-	app string
-	cfg Config
+	t       *testing.T
+	brokers string
+	app     string
+	cfg     processor.Config
+	cl      *kgo.Client
+	adm     *kadm.Client
 }
 
 func newHistorySource(t *testing.T, brokers string, partitions int32) *historySource {
 	t.Helper()
-	app := newApp()
-	s := &historySource{newTestCluster(t, brokers), app, testConfig(brokers, app, "one", "", nil)}
+	app := testkafka.App(t)
+	reach := []kgo.Opt{kgo.SeedBrokers(strings.Split(brokers, ",")...), kgo.MetadataMinAge(100 * time.Millisecond)}
+	topics := []string{app + "-cloudtrail", app + "-s3access"}
+	s := &historySource{t: t, brokers: brokers, app: app, cfg: processor.Config{App: app, Client: reach, Sources: []processor.Source{{Topic: topics[0]}, {Topic: topics[1]}}}}
+	var err error
+	if s.cl, err = kgo.NewClient(append(reach, kgo.RecordPartitioner(kgo.ManualPartitioner()))...); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.cl.Close)
+	s.adm = kadm.NewClient(s.cl)
 	forever := "-1" // brokers keep a week by default
-	s.createSources(app, partitions, map[string]*string{"retention.ms": &forever})
+	for _, topic := range topics {
+		if _, err := s.adm.CreateTopic(context.Background(), partitions, -1, map[string]*string{"retention.ms": &forever}, topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.await("the source topics can be read", func() bool { // brokers know them a moment after the controller does
+		ends, err := s.adm.ListEndOffsets(context.Background(), topics...)
+		return err == nil && ends.Error() == nil && len(ends[topics[0]]) == int(partitions) && len(ends[topics[1]]) == int(partitions)
+	})
 	return s
+}
+
+// await polls until ok, which asks a broker, is true.
+func (s *historySource) await(what string, ok func() bool) {
+	s.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%s: not within 30 s", what)
+		}
+	}
 }
 
 // put writes records to a partition of the first source, at so many minutes after historyNow.
@@ -104,7 +138,7 @@ func (s *historySource) begin() (cl *kgo.Client, end func(kgo.TransactionEndTry)
 		if err := cl.EndTransaction(ctx, how); err != nil {
 			s.t.Fatal(err)
 		}
-		s.await("the markers are written", 10*time.Second, func() bool {
+		s.await("the markers are written", func() bool {
 			stable, err := s.adm.ListCommittedOffsets(ctx, topic)
 			if err != nil {
 				s.t.Fatal(err)
@@ -126,7 +160,7 @@ func (s *historySource) try(from, to string) (*Range, error) {
 	if err := errors.Join(err, err2); err != nil {
 		s.t.Fatal(err)
 	}
-	return OpenRange(context.Background(), s.cfg, a, b)
+	return Open(context.Background(), s.cfg, a, b)
 }
 
 func (s *historySource) open(from, to string) *Range {
@@ -200,8 +234,8 @@ func rangeOfTime(t *testing.T, brokers string) {
 			t.Errorf("from %s to %s: %v, want %q", test.from, test.to, err, test.says)
 		}
 	}
-	s.cfg.Sources = []Source{{Topic: "missing"}}
-	if _, err := s.try("earliest", "latest"); !errors.Is(err, ErrNoTopic) {
+	s.cfg.Sources = []processor.Source{{Topic: "missing"}}
+	if _, err := s.try("earliest", "latest"); !errors.Is(err, processor.ErrNoTopic) {
 		t.Errorf("a topic that is not there: %v", err)
 	}
 }
@@ -305,6 +339,20 @@ func rangeAhead(t *testing.T, brokers string) {
 	if first, ok, err := r.First(context.Background()); !ok || err != nil || !first.Equal(historyNow) {
 		t.Errorf("the first record is of %s, %v, %v", first, ok, err)
 	}
+}
+
+func embedded(t *testing.T) string {
+	t.Helper()
+	b, err := devbroker.Start(devbroker.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b.Addr()
 }
 
 func TestRangeOfTime(t *testing.T)         { t.Parallel(); rangeOfTime(t, embedded(t)) }
