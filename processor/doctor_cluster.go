@@ -15,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"firstseen/processor/disk"
 )
 
 // brokers looks for all brokers and their versions. Without one there is nothing more to look at.
@@ -258,12 +260,12 @@ func (x *doctor) disk() {
 func diskCheck(dir string, usage vfs.DiskUsage, minFree int64) Check {
 	const gib = 1 << 30
 	c := Check{Result: CheckOK, What: "disk", On: dir, Says: fmt.Sprintf("%.1f GiB of %.1f GiB are free on this machine", float64(usage.AvailBytes)/gib, float64(usage.TotalBytes)/gib)}
-	need := reserve(minFree, usage.TotalBytes)
+	need := disk.Reserve(minFree, usage.TotalBytes)
 	switch {
 	case usage.AvailBytes < need:
-		c.Result, c.Says = CheckFail, c.Says+", less than state.min_free, "+mib(need)+": detect and group wait"
+		c.Result, c.Says = CheckFail, c.Says+", less than state.min_free, "+disk.MiB(need)+": detect and group wait"
 	case usage.AvailBytes < 2*need:
-		c.Result, c.Says = CheckWarn, c.Says+"; with less than state.min_free, "+mib(need)+", detect and group wait"
+		c.Result, c.Says = CheckWarn, c.Says+"; with less than state.min_free, "+disk.MiB(need)+", detect and group wait"
 	}
 	if c.Result != CheckOK {
 		c.Next = "make room, or move state.dir; nothing is lost, the state is restored from its changelogs"

@@ -17,6 +17,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"firstseen/processor/disk"
 	"firstseen/rules"
 	"firstseen/schemas"
 	"firstseen/state"
@@ -191,7 +192,7 @@ func (w *modelWorker) start() {
 	if err := cfg.setDefaults(); err != nil {
 		l.t.Fatal(err)
 	}
-	worker := &Worker{cfg: cfg, health: newHealth(), metrics: l.metrics, store: w.store, disk: newDisk(&cfg), ready: make(chan struct{}),
+	worker := &Worker{cfg: cfg, health: newHealth(), metrics: l.metrics, store: w.store, disk: disk.New(cfg.StateDir, cfg.StateMinFree, cfg.hooks.disk, cfg.Log), ready: make(chan struct{}),
 		tombstones: w.tombstones, topicIDs: map[string]string{}, partitions: map[string]int32{}}
 	for i, name := range loopTopics { // as they were when the deployment began
 		worker.topicIDs[name], worker.partitions[name] = modelTopicID(i+1).String(), loopPartitions

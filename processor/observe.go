@@ -168,7 +168,7 @@ func (h *health) reasons() []string {
 // NotReady says why the worker is not ready, one reason a string; it is empty when it is: every lane has joined its
 // group, nothing is being restored, no partition is in quarantine, the brokers take what is written, there is room on the
 // disk.
-func (w *Worker) NotReady() []string { return append(w.disk.why(), w.health.reasons()...) }
+func (w *Worker) NotReady() []string { return append(w.disk.Why(), w.health.reasons()...) }
 
 // Notes says what else is worth knowing, one fact a string: that it is learning, that changed rules could not be loaded.
 func (w *Worker) Notes() []string {

@@ -2,7 +2,6 @@ package processor
 
 import (
 	"context"
-	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -148,32 +147,6 @@ func TestRestoreWaitsForRoom(t *testing.T) {
 	in.stop()
 	if v := judge(t, model, c.read(app+".alerts"), readStates(t, []string{dir}, 4), set); v != (verdict{}) {
 		t.Error(v)
-	}
-}
-
-// TestReserve: what has to be free is never more than a quarter of the disk, and going on takes a little more than that.
-func TestReserve(t *testing.T) {
-	const mib = 1 << 20
-	for _, test := range []struct {
-		configured  int64
-		total, want uint64
-	}{{512 * mib, 100 << 30, 512 * mib}, {512 * mib, 1 << 30, 256 * mib}, {512 * mib, 64 * mib, 16 * mib}, {0, 1 << 30, 0}} {
-		if got := reserve(test.configured, test.total); got != test.want {
-			t.Errorf("%d of %d: %d, want %d", test.configured, test.total, got, test.want)
-		}
-	}
-	cfg, fs := Config{StateDir: "dir", StateMinFree: 512 * mib, Log: slog.New(slog.DiscardHandler)}, newRoomyFS()
-	cfg.hooks.disk = fs
-	d := newDisk(&cfg)
-	for _, step := range []struct {
-		free uint64
-		full bool
-	}{{600, false}, {512, false}, {511, true}, {512, true}, {575, true}, {576, false}, {512, false}, {0, true}} {
-		fs.free.Store(step.free * mib)
-		d.look()
-		if got := len(d.why()) > 0; got != step.full || d.await(t.Context(), 0) == step.full {
-			t.Errorf("%d MiB free: full %v, want %v", step.free, got, step.full)
-		}
 	}
 }
 

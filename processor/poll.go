@@ -12,7 +12,7 @@ import (
 
 // fill polls and processes until the transaction is large enough, old enough, or there is nothing more to read.
 func (l *lane) fill(ctx context.Context) error {
-	if l.stage != StageIngest && !l.w.disk.await(ctx, idleWait) {
+	if l.stage != StageIngest && !l.w.disk.Await(ctx, idleWait) {
 		return nil
 	}
 	gap := 5 * time.Millisecond

@@ -124,7 +124,7 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 		}
 	}
 	for left > 0 {
-		if !l.w.disk.await(ctx, idleWait) && ctx.Err() == nil {
+		if !l.w.disk.Await(ctx, idleWait) && ctx.Err() == nil {
 			for _, r := range todo {
 				r.progress = time.Now() // it does not stall
 			}

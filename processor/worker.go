@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/processor/disk"
 	"firstseen/processor/memory"
 	"firstseen/processor/stage"
 	"firstseen/rules"
@@ -37,7 +38,7 @@ type Worker struct {
 	memory     *memory.Batches   // that the lanes fetch into
 	metrics    *metrics
 	health     *health
-	disk       *disk
+	disk       *disk.Watch
 	texts      texts
 	rules      atomic.Pointer[rules.Set] // in force
 	ready      chan struct{}             // closed when rules is set and control is open
@@ -62,8 +63,8 @@ func (w *Worker) work(ctx context.Context) error {
 		if w.store, err = w.openStore(ctx, func(err error) { cancel(err) }); err != nil {
 			return err
 		}
-		w.disk.look() // before a restore writes
-		go w.disk.watch(ctx)
+		w.disk.Look() // before a restore writes
+		go w.disk.Run(ctx)
 	}
 	return w.within(ctx, func() error {
 		if w.store != nil {
@@ -128,8 +129,8 @@ func New(cfg Config) (*Worker, error) {
 	w := &Worker{cfg: cfg, health: newHealth(), memory: memory.NewBatches(maxBatch), ready: make(chan struct{})}
 	w.brokers = kafkaBrokers{&w.cfg}
 	w.metrics = newMetrics(cfg.Metrics, w.health)
-	if w.disk = newDisk(&cfg); w.needsStore() {
-		w.disk.register(cfg.Metrics)
+	if w.disk = disk.New(cfg.StateDir, cfg.StateMinFree, cfg.hooks.disk, cfg.Log); w.needsStore() {
+		w.disk.Register(cfg.Metrics)
 	}
 	return w, nil
 }

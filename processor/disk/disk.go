@@ -1,4 +1,5 @@
-package processor
+// Package disk watches the room on the file system of the state directory.
+package disk
 
 import (
 	"context"
@@ -13,14 +14,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// disk watches the room on the file system of the state directory. When it runs short, the stages that keep state stop
-// reading before the store's writes fail: a failed write would end the process, again after every restart.
+// Watch looks how much room there is. When it runs short, the stages that keep state stop reading before the store's
+// writes fail: a failed write would end the process, again after every restart.
 //
 // Their lanes stay in their groups meanwhile. A worker that left them would have others restore its state, whose disks
 // are most likely as large; what waits is in Kafka, and nothing is read twice. Ingest has no store, and goes on.
-type disk struct {
+type Watch struct {
 	dir     string
-	reserve int64 // Config.StateMinFree
+	reserve int64
 	fs      vfs.FS
 	log     *slog.Logger
 
@@ -31,37 +32,40 @@ type disk struct {
 	known bool // whether the last look succeeded
 }
 
-// diskEvery is the time between two looks. What is written meanwhile, and what Pebble writes for a flush or a compaction
+// lookEvery is the time between two looks. What is written meanwhile, and what Pebble writes for a flush or a compaction
 // that is on its way, has to fit into the reserve.
-const diskEvery = 500 * time.Millisecond
+const lookEvery = 500 * time.Millisecond
 
-func newDisk(cfg *Config) *disk {
-	d := &disk{dir: cfg.StateDir, reserve: cfg.StateMinFree, fs: vfs.Default, log: cfg.Log, room: make(chan struct{})}
-	if cfg.hooks.disk != nil {
-		d.fs = cfg.hooks.disk
+// New makes a watch for the state directory dir, of whose file system reserve bytes have to be free. It is on fs, nil: on
+// the disk itself.
+func New(dir string, reserve int64, fs vfs.FS, log *slog.Logger) *Watch {
+	if fs == nil {
+		fs = vfs.Default
 	}
+	d := &Watch{dir: dir, reserve: reserve, fs: fs, log: log, room: make(chan struct{})}
 	close(d.room)
 	return d
 }
 
-// reserve is how much of a file system has to be free: what is configured, but at most a quarter of all there is, so that
+// Reserve is how much of a file system has to be free: what is configured, but at most a quarter of all there is, so that
 // a small file system can hold a small store.
-func reserve(configured int64, total uint64) uint64 {
+func Reserve(configured int64, total uint64) uint64 {
 	return min(uint64(max(0, configured)), total/4)
 }
 
-// watch looks until ctx ends. A file system that does not answer holds up nothing but this.
-func (d *disk) watch(ctx context.Context) {
+// Run looks until ctx ends. A file system that does not answer holds up nothing but this.
+func (d *Watch) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		d.look()
+		d.Look()
 		select {
 		case <-ctx.Done():
-		case <-time.After(diskEvery):
+		case <-time.After(lookEvery):
 		}
 	}
 }
 
-func (d *disk) look() {
+// Look looks once.
+func (d *Watch) Look() {
 	now, err := d.fs.GetDiskUsage(d.dir)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -73,20 +77,20 @@ func (d *disk) look() {
 		return
 	}
 	d.now, d.known = now, true
-	need := reserve(d.reserve, now.TotalBytes)
+	need := Reserve(d.reserve, now.TotalBytes)
 	switch {
 	case !d.full && now.AvailBytes < need:
 		d.full, d.room = true, make(chan struct{})
-		d.log.Error("the disk is nearly full; detect and group wait", "dir", d.dir, "free", mib(now.AvailBytes), "state.min_free", mib(need))
+		d.log.Error("the disk is nearly full; detect and group wait", "dir", d.dir, "free", MiB(now.AvailBytes), "state.min_free", MiB(need))
 	case d.full && now.AvailBytes >= need+need/8: // not the first byte: it would be to and fro
 		d.full = false
 		close(d.room)
-		d.log.Info("there is room on the disk again; detect and group go on", "dir", d.dir, "free", mib(now.AvailBytes))
+		d.log.Info("there is room on the disk again; detect and group go on", "dir", d.dir, "free", MiB(now.AvailBytes))
 	}
 }
 
-// await waits until there is room, but no longer than limit, and reports whether there is.
-func (d *disk) await(ctx context.Context, limit time.Duration) bool {
+// Await waits until there is room, but no longer than limit, and reports whether there is.
+func (d *Watch) Await(ctx context.Context, limit time.Duration) bool {
 	d.mu.Lock()
 	room := d.room
 	d.mu.Unlock()
@@ -105,20 +109,22 @@ func (d *disk) await(ctx context.Context, limit time.Duration) bool {
 	}
 }
 
-// why says why there is no room; nothing if there is.
-func (d *disk) why() []string {
+// Why says why there is no room; nothing if there is.
+func (d *Watch) Why() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.full {
 		return nil
 	}
 	return []string{fmt.Sprintf("the disk of the state directory %s is nearly full: %s are free, less than state.min_free, %s; detect and group wait, nothing is lost; "+
-		"make room, and they go on (what lies in %s is not needed)", d.dir, mib(d.now.AvailBytes), mib(reserve(d.reserve, d.now.TotalBytes)), filepath.Join(d.dir, "aside"))}
+		"make room, and they go on (what lies in %s is not needed)", d.dir, MiB(d.now.AvailBytes), MiB(Reserve(d.reserve, d.now.TotalBytes)), filepath.Join(d.dir, "aside"))}
 }
 
-func mib(n uint64) string { return fmt.Sprintf("%d MiB", n>>20) }
+// MiB is a size as it is shown.
+func MiB(n uint64) string { return fmt.Sprintf("%d MiB", n>>20) }
 
-func (d *disk) register(reg prometheus.Registerer) {
+// Register adds the metrics.
+func (d *Watch) Register(reg prometheus.Registerer) {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "firstseen", Name: name, Help: help}, func() float64 {
 			d.mu.Lock()
