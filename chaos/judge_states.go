@@ -8,6 +8,7 @@ import (
 	"firstseen/internal/proof"
 	"firstseen/processor"
 	"firstseen/processor/stage"
+	"firstseen/processor/verify"
 	"firstseen/schemas/wire"
 	"firstseen/traffic"
 )
@@ -161,16 +162,16 @@ func (c *court) verify(dirs []string) error {
 			continue
 		}
 		cfg.StateDir = dir
-		differs := func(d processor.Difference) {
+		differs := func(d verify.Difference) {
 			c.diff = append(c.diff, proof.Difference{Kind: proof.Store, Topic: c.r.App + "." + string(d.Stage) + ".changelog", Partition: d.Partition, Key: fmt.Sprintf("%q", d.Key),
 				Detail: fmt.Sprintf("%s: the store has %x, its changelog %x", dir, d.Store, d.Topic)})
 		}
-		told := func(v processor.Verified) {
+		told := func(v verify.Compared) {
 			if keys, ranges = keys+v.Keys, ranges+1; v.Wrong != "" {
 				c.diff = append(c.diff, proof.Difference{Kind: proof.Store, Topic: c.r.App + "." + string(v.Stage) + ".changelog", Partition: v.Partition, Detail: dir + ": " + v.Wrong})
 			}
 		}
-		if err := processor.Verify(c.ctx, cfg, dir, -1, differs, told); err != nil {
+		if err := verify.Compare(c.ctx, cfg, dir, -1, differs, told); err != nil {
 			return fmt.Errorf("compare %s with the changelogs: %w", dir, err)
 		}
 	}

@@ -159,7 +159,7 @@ func (r Redrive) Run(ctx context.Context, cfg Config) error {
 		}
 		defer x.marks.Close()
 	}
-	err = l.read(ctx, l.cfg.topic(topicDLQ), nil, func(rec *kgo.Record) bool {
+	err = l.Read(ctx, l.cfg.topic(topicDLQ), nil, func(rec *kgo.Record) bool {
 		if x.err == nil {
 			x.err = x.letter(ctx, rec)
 		}

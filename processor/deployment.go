@@ -111,8 +111,8 @@ func (w *Worker) fence(ctx context.Context) error {
 	return nil
 }
 
-// missing makes a broker's way to say it one that people understand.
-func missing(err error) error {
+// TopicError makes of what a broker says of a topic an error that wraps ErrNoTopic or, of anything else, ErrUnreachable.
+func TopicError(err error) error {
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return ErrNoTopic
 	}
@@ -142,7 +142,7 @@ func listSources(ctx context.Context, adm *kadm.Client, cfg *Config) (map[string
 		case isUnauthorized(err):
 			return nil, fmt.Errorf("%w: source topic %s: %v; to allow it: %s", ErrUnreachable, n, err, cfg.allow(n)) //nolint:errorlint // all is said
 		case err != nil:
-			return nil, fmt.Errorf("source topic %s: %w; create it, or correct sources in the configuration", n, missing(err))
+			return nil, fmt.Errorf("source topic %s: %w; create it, or correct sources in the configuration", n, TopicError(err))
 		}
 		ids[n] = details[n].ID.String()
 	}
@@ -276,7 +276,7 @@ func (w *Worker) check(ctx context.Context, adm *kadm.Client, d *Deployment) err
 			w.cfg.Log.Warn(text)
 		}
 		w.partitions[s.Plan.Name] = s.Have
-		if slices.Contains([]string{w.cfg.changelog(StageDetect), w.cfg.changelog(StageGroup)}, s.Plan.Name) {
+		if slices.Contains([]string{w.cfg.ChangelogTopic(StageDetect), w.cfg.ChangelogTopic(StageGroup)}, s.Plan.Name) {
 			keep := 24 * time.Hour // Kafka's default
 			if ms, ok := s.number("delete.retention.ms"); ok {
 				keep = time.Duration(ms) * time.Millisecond

@@ -131,7 +131,7 @@ func (x *doctor) control(ctx context.Context) bool {
 		return true
 	}
 	x.deployment, _ = x.notes.deployment() // readControl has looked at it
-	err = x.read(ctx, x.notes.topic, nil, func(r *kgo.Record) bool {
+	err = x.Read(ctx, x.notes.topic, nil, func(r *kgo.Record) bool {
 		x.written[string(r.Key)] = r.Timestamp
 		return true
 	})
@@ -214,7 +214,7 @@ func (x *doctor) offsets(ctx context.Context) bool {
 		x.unchecked("offsets", "all topics", err)
 	}
 	for _, s := range []Stage{StageDetect, StageGroup} {
-		for p, start := range x.starts[x.cfg.changelog(s)] {
+		for p, start := range x.starts[x.cfg.ChangelogTopic(s)] {
 			if start.Err == nil && start.Offset > 0 { // compaction does not move the beginning
 				x.say(CheckWarn, "topics", topicPartition{start.Topic, p}.String(), "keep the state directories of the workers, and find out who deletes records: see firstseen state verify",
 					"it begins at offset %d: what was deleted before it is forgotten when a state is restored from it", start.Offset)

@@ -46,7 +46,7 @@ func (x *doctor) stages(ctx context.Context) bool {
 			}
 			first := map[int32]time.Time{} // behind the committed offset there may be nothing but markers
 			if len(from) > 0 {
-				if err := x.read(ctx, topic, from, func(r *kgo.Record) bool { first[r.Partition] = r.Timestamp; return false }); err != nil {
+				if err := x.Read(ctx, topic, from, func(r *kgo.Record) bool { first[r.Partition] = r.Timestamp; return false }); err != nil {
 					x.unchecked("lag", topic, err)
 				}
 			}
@@ -71,7 +71,7 @@ func (x *doctor) stages(ctx context.Context) bool {
 // positions compares the committed offsets of the stages with state with what their changelogs say they are current to.
 func (x *doctor) positions(ctx context.Context) bool {
 	for _, s := range []Stage{StageDetect, StageGroup} {
-		topic, input := x.cfg.changelog(s), x.InputTopic(s)
+		topic, input := x.cfg.ChangelogTopic(s), x.InputTopic(s)
 		if _, known := x.committed[s]; !known { // that was said
 			continue
 		}
@@ -137,7 +137,7 @@ func (x *doctor) unlike(ctx context.Context, s Stage) (map[int32]string, error) 
 // currentTo finds the last offset record of each partition of a changelog. It is near the end, so it is looked for in
 // ever longer tails.
 func (x *doctor) currentTo(ctx context.Context, s Stage) (map[int32]wire.Offset, error) {
-	topic, found := x.cfg.changelog(s), map[int32]wire.Offset{}
+	topic, found := x.cfg.ChangelogTopic(s), map[int32]wire.Offset{}
 	stable, err := x.adm.ListCommittedOffsets(ctx, topic)
 	if err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func (x *doctor) currentTo(ctx context.Context, s Stage) (map[int32]wire.Offset,
 			from[p] = max(start.Offset, end.Offset-back)
 		}
 		var bad error
-		err := x.read(ctx, topic, from, func(r *kgo.Record) bool {
+		err := x.Read(ctx, topic, from, func(r *kgo.Record) bool {
 			if string(r.Key) == state.OffsetKey {
 				var o wire.Offset
 				if err := wire.DecodeOffset(r.Value, &o); err != nil {

@@ -63,7 +63,7 @@ func (l *Lookup) readControl(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	marks := map[string]controlMark{}
-	err := l.read(ctx, l.notes.topic, nil, func(r *kgo.Record) bool {
+	err := l.Read(ctx, l.notes.topic, nil, func(r *kgo.Record) bool {
 		if len(r.Value) == 0 {
 			delete(l.notes.values, string(r.Key))
 			delete(marks, string(r.Key))
@@ -111,6 +111,9 @@ func (l *Lookup) Close() error {
 	return nil
 }
 
+// Admin is the client with which it asks the brokers; Close closes it. It is nil where a state directory is looked at.
+func (l *Lookup) Admin() *kadm.Client { return l.adm }
+
 // Ranges says what a state directory holds, of which stages and how current it is; nothing where topics are read.
 func (l *Lookup) Ranges() ([]state.RangeInfo, error) {
 	if l.store == nil {
@@ -145,10 +148,10 @@ func (l *Lookup) Learned(ctx context.Context, topic string, partition int32, off
 	return false, nil
 }
 
-// read calls each for the committed records of some partitions of a topic, up to the last stable offset of now. from has
+// Read calls each for the committed records of some partitions of a topic, up to the last stable offset of now. from has
 // the offset to begin with by partition, nil: all of them from their beginning. Where each returns false that partition
 // is read no further. Transaction markers are not given to it.
-func (l *Lookup) read(ctx context.Context, topic string, from map[int32]int64, each func(*kgo.Record) bool) error {
+func (l *Lookup) Read(ctx context.Context, topic string, from map[int32]int64, each func(*kgo.Record) bool) error {
 	at, end, err := l.bounds(ctx, topic, from)
 	if err != nil || len(at) == 0 {
 		return err

@@ -18,7 +18,7 @@ var ErrNoRecord = errors.New("there is no such record")
 func (l *Lookup) Record(ctx context.Context, topic string, partition int32, offset int64) (*kgo.Record, error) {
 	var found *kgo.Record
 	place := fmt.Sprintf("%s/%d", topic, partition)
-	err := l.read(ctx, topic, map[int32]int64{partition: offset}, func(r *kgo.Record) bool {
+	err := l.Read(ctx, topic, map[int32]int64{partition: offset}, func(r *kgo.Record) bool {
 		found = r
 		return false
 	})
@@ -85,7 +85,7 @@ func (l *Lookup) Since(ctx context.Context, w Written, since int64, key []byte, 
 	if err != nil {
 		return false, err
 	}
-	return complete, l.read(ctx, topic, from, func(r *kgo.Record) bool {
+	return complete, l.Read(ctx, topic, from, func(r *kgo.Record) bool {
 		each(r)
 		return true
 	})
@@ -119,7 +119,7 @@ func (l *Lookup) Waiting(ctx context.Context, s Stage, topic string, partition i
 		}
 		// Behind the committed offset there may be nothing but markers.
 		data := false
-		err := l.read(ctx, topic, map[int32]int64{partition: max(next, 0)}, func(r *kgo.Record) bool {
+		err := l.Read(ctx, topic, map[int32]int64{partition: max(next, 0)}, func(r *kgo.Record) bool {
 			data = r.Offset < end.Offset
 			return false
 		})

@@ -195,7 +195,7 @@ func (l *Lookup) values(ctx context.Context, s Stage, partitions []int32, want f
 		key       string
 	}
 	last := map[place][]byte{}
-	err := l.read(ctx, topic, from, func(r *kgo.Record) bool {
+	err := l.Read(ctx, topic, from, func(r *kgo.Record) bool {
 		switch at := (place{r.Partition, string(r.Key)}); {
 		case len(r.Key) == 0 || r.Key[0] == 0 || !want(r.Key): // the changelog's own, or another's
 		case r.Value == nil:

@@ -18,12 +18,6 @@ func TestHanging(t *testing.T)  { t.Parallel(); hanging(t, embedded(t)) }
 func TestRedriven(t *testing.T) { t.Parallel(); redrivenOnce(t, embedded(t)) }
 func TestLeave(t *testing.T)    { t.Parallel(); leaves(t, embedded(t)) }
 
-func TestVerify(t *testing.T) {
-	t.Parallel()
-	b := broker(t)
-	verifies(t, b.Addr(), b.Cluster.Compact)
-}
-
 // TestLag: a partition that an open transaction holds up gives the reader nothing, but its lag shows what waits; and what
 // one worker gives up is measured by the next alone.
 func TestLag(t *testing.T) {

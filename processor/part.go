@@ -76,7 +76,7 @@ func (l *lane) produce() error {
 	if err := l.flush(); err != nil {
 		return fmt.Errorf("%w: %w", errSession, err)
 	}
-	topic := l.w.cfg.changelog(l.stage)
+	topic := l.w.cfg.ChangelogTopic(l.stage)
 	for _, p := range l.touched {
 		l.answer(p, p.answers...)
 		if p.rng == nil {

@@ -142,7 +142,7 @@ func (l *lane) open(ctx context.Context, offsets map[string]map[int32]kgo.Offset
 	}
 	defer end()
 	topics := slices.Collect(maps.Keys(offsets))
-	logTopic := l.w.cfg.changelog(l.stage)
+	logTopic := l.w.cfg.ChangelogTopic(l.stage)
 	if logTopic != "" {
 		topics = append(topics, logTopic)
 	}

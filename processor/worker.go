@@ -139,8 +139,8 @@ func (w *Worker) needsStore() bool {
 	return slices.Contains(w.cfg.Stages, StageDetect) || slices.Contains(w.cfg.Stages, StageGroup)
 }
 
-// changelog is the topic of a stage's state, "" for ingest.
-func (c *Config) changelog(s Stage) string {
+// ChangelogTopic is the topic of a stage's state, "" for ingest.
+func (c *Config) ChangelogTopic(s Stage) string {
 	switch s {
 	case StageDetect:
 		return c.topic(topicDetectLog)

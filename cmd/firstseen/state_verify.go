@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 
-	"firstseen/processor"
+	"firstseen/processor/verify"
 	"firstseen/state"
 )
 
@@ -27,11 +27,11 @@ func (c *stateVerifyCmd) Run(a *app) error {
 		return usage(fmt.Errorf("%s: no such directory; name that of a stopped worker with --state DIR", dir))
 	}
 	bad, short, ranges, shown := 0, 0, 0, 0
-	err = processor.Verify(a.ctx, wc, dir, c.Partition, func(d processor.Difference) {
+	err = verify.Compare(a.ctx, wc, dir, c.Partition, func(d verify.Difference) {
 		if shown++; shown <= c.Keys {
 			fmt.Fprintf(a.stdout, "differs  %s/%d  %s\n", d.Stage, d.Partition, d.Explain())
 		}
-	}, func(v processor.Verified) {
+	}, func(v verify.Compared) {
 		ranges++
 		if !v.Equal() {
 			bad++

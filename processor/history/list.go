@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/processor"
@@ -37,11 +36,8 @@ func (r *Range) ask(ctx context.Context, fn func(*lister) error, points ...Point
 		return fmt.Errorf("%w: list topics: %w", processor.ErrUnreachable, err)
 	}
 	for _, topic := range r.topics {
-		switch err := details[topic].Err; {
-		case errors.Is(err, kerr.UnknownTopicOrPartition):
-			return fmt.Errorf("topic %s: %w", topic, processor.ErrNoTopic)
-		case err != nil:
-			return fmt.Errorf("topic %s: %w: %w", topic, processor.ErrUnreachable, err)
+		if err := details[topic].Err; err != nil {
+			return fmt.Errorf("topic %s: %w", topic, processor.TopicError(err))
 		}
 	}
 	l := &lister{after: map[time.Time]kadm.ListedOffsets{}}

@@ -1,9 +1,9 @@
-package processor
+// Package verify compares what the store of a worker holds with what its changelogs say it must hold.
+package verify
 
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -11,36 +11,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/processor"
 	"firstseen/schemas/wire"
 	"firstseen/state"
 )
 
-// Verified is what comparing a range of a store with its changelog has shown.
-type Verified struct {
-	Stage     Stage
-	Partition int32
-	Position  state.Position
-	Keys      int // the same in both
-	Open      int // written again behind the position, and compacted before it: what they were there, nobody knows
-	Differ    int
-	Begins    int64  // offset at which its changelog begins, if not at 0: that has lost records
-	Old       bool   // it may have missed tombstones that are gone: a worker that takes it over builds it anew
-	Wrong     string // why it was not compared; empty: it was
-}
-
-// Difference is a key that the store and the changelog do not agree on. A nil value: the key is not there.
-type Difference struct {
-	Stage             Stage
-	Partition         int32
-	Key, Store, Topic []byte
-}
-
-// Verify compares the ranges of a store that nobody has open with a fold of their changelogs up to where each stands.
+// Compare compares the ranges of a store that nobody has open with a fold of their changelogs up to where each stands.
 // partition is that of the ranges to compare, -1: all. differs gets the differing keys, told each range when it is done.
 //
 // The fold is made in a second store below the system's folder for temporary files, so its memory does not grow with the
-// state; its disk does, as far as one range. The error wraps ErrUnreachable, ErrNoTopic or state.ErrLocked.
-func Verify(ctx context.Context, cfg Config, dir string, partition int32, differs func(Difference), told func(Verified)) error {
+// state; its disk does, as far as one range. The error wraps [processor.ErrUnreachable], [processor.ErrNoTopic] or
+// [state.ErrLocked].
+func Compare(ctx context.Context, cfg processor.Config, dir string, partition int32, differs func(Difference), told func(Compared)) error {
 	store, err := state.Open(dir, state.Options{ReadOnly: true})
 	if err != nil {
 		return err
@@ -50,7 +32,7 @@ func Verify(ctx context.Context, cfg Config, dir string, partition int32, differ
 	if err != nil {
 		return err
 	}
-	l, err := OpenLookup(ctx, cfg)
+	l, err := processor.OpenLookup(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -59,24 +41,24 @@ func Verify(ctx context.Context, cfg Config, dir string, partition int32, differ
 		if partition >= 0 && info.Partition != partition {
 			continue
 		}
-		c := comparison{l: l, differs: differs, Verified: Verified{Stage: StageDetect, Partition: info.Partition, Position: info.Position}}
+		c := comparison{l: l, differs: differs, Compared: Compared{Stage: processor.StageDetect, Partition: info.Partition, Position: info.Position}}
 		if info.Stage == state.Group {
-			c.Stage = StageGroup
+			c.Stage = processor.StageGroup
 		}
 		if info.Err != nil {
 			c.Wrong = info.Err.Error()
-		} else if err := c.run(ctx, store, info); err != nil {
+		} else if err := c.run(ctx, store, info, cfg.ChangelogTopic(c.Stage)); err != nil {
 			return err
 		}
-		told(c.Verified)
+		told(c.Compared)
 	}
 	return nil
 }
 
 // comparison is that of one range.
 type comparison struct {
-	Verified
-	l       *Lookup
+	Compared
+	l       *processor.Lookup
 	differs func(Difference)
 
 	fold  *state.Range // the changelog up to the position
@@ -85,22 +67,21 @@ type comparison struct {
 	ended bool         // there is none later
 }
 
-func (c *comparison) run(ctx context.Context, store *state.Store, info state.RangeInfo) error {
-	topic := c.l.cfg.changelog(c.Stage)
-	details, err := c.l.adm.ListTopics(ctx, topic)
+func (c *comparison) run(ctx context.Context, store *state.Store, info state.RangeInfo, topic string) error {
+	details, err := c.l.Admin().ListTopics(ctx, topic)
 	if err != nil {
-		return fmt.Errorf("%w: describe %s: %w", ErrUnreachable, topic, err)
+		return fmt.Errorf("%w: describe %s: %w", processor.ErrUnreachable, topic, err)
 	}
 	if err := details[topic].Err; err != nil {
-		return fmt.Errorf("topic %s: %w", topic, missing(err))
+		return fmt.Errorf("topic %s: %w", topic, processor.TopicError(err))
 	}
-	ends, err := c.l.adm.ListEndOffsets(ctx, topic)
+	ends, err := c.l.Admin().ListEndOffsets(ctx, topic)
 	if err != nil {
-		return fmt.Errorf("%w: offsets of %s: %w", ErrUnreachable, topic, err)
+		return fmt.Errorf("%w: offsets of %s: %w", processor.ErrUnreachable, topic, err)
 	}
-	starts, err := c.l.adm.ListStartOffsets(ctx, topic)
+	starts, err := c.l.Admin().ListStartOffsets(ctx, topic)
 	if err != nil {
-		return fmt.Errorf("%w: offsets of %s: %w", ErrUnreachable, topic, err)
+		return fmt.Errorf("%w: offsets of %s: %w", processor.ErrUnreachable, topic, err)
 	}
 	if start, ok := starts.Lookup(topic, info.Partition); ok {
 		c.Begins = start.Offset
@@ -146,11 +127,11 @@ func (c *comparison) run(ctx context.Context, store *state.Store, info state.Ran
 	return c.compare(stored)
 }
 
-// isOld is whether the range has slept for so long that a worker would not trust it, see writeBarriers.
+// isOld is whether the range has slept for so long that a worker would not trust it when it takes it over.
 func (c *comparison) isOld(ctx context.Context, topic string) (bool, error) {
-	configs, err := c.l.adm.DescribeTopicConfigs(ctx, topic)
+	configs, err := c.l.Admin().DescribeTopicConfigs(ctx, topic)
 	if err != nil {
-		return false, fmt.Errorf("%w: describe settings of %s: %w", ErrUnreachable, topic, err)
+		return false, fmt.Errorf("%w: describe settings of %s: %w", processor.ErrUnreachable, topic, err)
 	}
 	retention := 24 * time.Hour
 	if rc, err := configs.On(topic, nil); err == nil {
@@ -191,7 +172,7 @@ func (c *comparison) read(ctx context.Context, topic string) error {
 	}
 	var failed error
 	c.ended = true
-	err := c.l.read(ctx, topic, map[int32]int64{c.Partition: 0}, func(r *kgo.Record) bool {
+	err := c.l.Read(ctx, topic, map[int32]int64{c.Partition: 0}, func(r *kgo.Record) bool {
 		switch own := len(r.Key) > 0 && r.Key[0] == 0; {
 		case r.Offset < c.Position.ChangelogNext:
 			run = append(run, state.Record{Offset: r.Offset, Key: r.Key, Value: r.Value})
@@ -256,52 +237,4 @@ func (c *comparison) compare(stored *state.Range) error {
 		c.Wrong = fmt.Sprintf("it says that it is current to input offset %d, the changelog says %d", c.Position.InputNext, c.end.InputNext)
 	}
 	return err
-}
-
-// Explain says what a state key is, for people.
-func (d *Difference) Explain() string {
-	name := "key"
-	if len(d.Key) > 9 {
-		name = map[byte]string{1: "term", 2: "window", 3: "cap"}[d.Key[0]]
-	}
-	if len(d.Key) < 9 {
-		return fmt.Sprintf("%s %q", name, d.Key)
-	}
-	return fmt.Sprintf("%s %x %q: the store has %s, the changelog %s", name, d.Key[1:9], d.Key[9:], valueText(d.Store), valueText(d.Topic))
-}
-
-func valueText(value []byte) string {
-	var t wire.Term
-	switch err := wire.DecodeTerm(value, &t); {
-	case value == nil:
-		return "nothing"
-	case errors.Is(err, nil):
-		return fmt.Sprintf("first %s, last %s, %d times", timeOrNone(t.FirstSeen), timeOrNone(t.LastSeen), t.Count)
-	}
-	return fmt.Sprintf("another value (%d bytes)", len(value))
-}
-
-// Equal says that nothing was found that a worker would not put right by itself when it takes the partition over.
-func (v *Verified) Equal() bool { return v.Wrong == "" && (v.Differ == 0 || v.Old) }
-
-// String is a line for people.
-func (v *Verified) String() string {
-	result := "ok     "
-	if !v.Equal() {
-		result = "FAIL   "
-	}
-	text := fmt.Sprintf("%s  %s/%d  %d keys equal, %d differ, at %v, input offset %d", result, v.Stage, v.Partition, v.Keys, v.Differ, v.Position, v.Position.InputNext)
-	if v.Wrong != "" {
-		text = fmt.Sprintf("%s  %s/%d  %s", result, v.Stage, v.Partition, v.Wrong)
-	}
-	if v.Open > 0 {
-		text += fmt.Sprintf("; %d have been written again since and cannot be compared", v.Open)
-	}
-	if v.Begins > 0 && v.Differ > 0 {
-		text += fmt.Sprintf("; the changelog begins at offset %d: what was before has been deleted", v.Begins)
-	}
-	if v.Old {
-		text += "; it is so old that a worker builds it anew"
-	}
-	return text
 }
