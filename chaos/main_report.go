@@ -32,10 +32,9 @@ func (w *world) report(under time.Duration, wrong []string, v verdict) (ok bool)
 	}
 	for _, e := range w.journal.all() {
 		if e.Finding != "" {
-			wrong = append(wrong, e.Kind+": "+e.Finding)
+			wrong = append(wrong, strings.TrimPrefix(e.Kind+": "+e.Finding, ": "))
 		}
 	}
-	wrong = append(wrong, w.findings.all()...)
 	for _, line := range wrong {
 		fmt.Println("WRONG", line)
 	}

@@ -87,7 +87,7 @@ func (s *schedule) play(b *blow, f fault, n int) {
 	}
 	if err != nil && b.ctx.Err() == nil {
 		e.Finding = err.Error()
-		s.w.findings.add("%s%s: %v", f.name, on, err)
+		say("FINDING %s%s: %v", f.name, on, err)
 	}
 	say("%s%s %.1fs: %d %v %s", f.name, on, e.Seconds, e.Counts, e.Shows, e.Note)
 	if b.ctx.Err() == nil { // what was interrupted is done again when the run goes on

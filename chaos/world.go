@@ -157,10 +157,13 @@ func (f *findings) add(format string, args ...any) {
 	}
 }
 
-func (f *findings) all() []string {
+// take returns what was found since it was last called.
+func (f *findings) take() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.lines
+	lines := f.lines
+	f.lines = nil
+	return lines
 }
 
 // activity is which faults are at work, and when each kind last was: what they may excuse.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"regexp"
@@ -48,11 +49,11 @@ var (
 	// exits are the reasons for which a process may end by itself. The first that fits is counted.
 	exits = []excuse{
 		// When the disk is lost the other lanes stop as best they can; what one of them says may come first.
-		{`no space left|can no longer be written|` + unknown, []string{"disk-full"}, "the disk was full", anyPhase},
-		{unknown, nil, "stopped with the outcome of a transaction unknown", []phase{stopping}}, // the next start knows
-		{`AUTHORIZATION_FAILED`, []string{"acl"}, "not authorised", notAtWork},
-		{`upgrade this worker|format of another version`, []string{"upgrade"}, "a newer build had written", []phase{starting}},
-		{silence, down, "brokers out of reach", notAtWork},
+		{`no space left|can no longer be written|` + unknown, []string{"disk-full"}, "with a full disk", anyPhase},
+		{unknown, nil, "in doubt about a transaction", []phase{stopping}}, // the next start knows
+		{`AUTHORIZATION_FAILED`, []string{"acl"}, "without authorisation", notAtWork},
+		{`upgrade this worker|format of another version`, []string{"upgrade"}, "with what a newer build had written", []phase{starting}},
+		{silence, down, "with brokers out of reach", notAtWork},
 	}
 )
 
@@ -94,9 +95,14 @@ func (c *counts) take() map[string]int {
 	return taken
 }
 
-// noteExits writes down which exits were excused since it last did.
+// noteExits writes down which exits were excused since it last did, and what no fault explains: a run that is interrupted
+// and taken up again still knows.
 func (w *world) noteExits() error {
-	return w.journal.add(entry{N: w.journal.next() - 1, Kind: "exit", Shows: w.excused.take()})
+	err := w.journal.add(entry{N: w.journal.next() - 1, Kind: "exit", Shows: w.excused.take()})
+	for _, line := range w.findings.take() {
+		err = errors.Join(err, w.journal.add(entry{N: w.journal.next() - 1, Finding: line}))
+	}
+	return err
 }
 
 // said is what the last process of the worker has written to its log.
@@ -118,10 +124,10 @@ func (p *worker) judgeExit(code int, asked bool) {
 	when, last := howFar(all, asked), lastWords(all)
 	name, ok := explain(exits, last, when, p.w.recently)
 	if !ok && p.isDamaged() && damaged.MatchString(last) {
-		name, ok = "the store was damaged", true
+		name, ok = "with a damaged store", true
 	}
 	if ok {
-		p.w.excused.add(name + " (" + string(when) + ")")
+		p.w.excused.add(name + " while " + string(when))
 		say("%s ended with %d while %s, which a fault explains: %.200s", p.name, code, when, last)
 		return
 	}

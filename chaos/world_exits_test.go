@@ -30,21 +30,21 @@ func TestExits(t *testing.T) {
 		phase   phase
 		excused string
 	}{
-		"a broker is away at the start":              {serving + fenced, false, []string{"broker"}, starting, "brokers out of reach"},
-		"a broker is killed while topics are read":   {serving + described, false, []string{"group-coordinator"}, starting, "brokers out of reach"},
+		"a broker is away at the start":              {serving + fenced, false, []string{"broker"}, starting, "with brokers out of reach"},
+		"a broker is killed while topics are read":   {serving + described, false, []string{"group-coordinator"}, starting, "with brokers out of reach"},
 		"nothing is wrong at the start":              {serving + fenced, false, nil, starting, ""},
 		"only a worker was killed":                   {serving + fenced, false, []string{"kill", "zombie", "disk-full"}, starting, ""},
 		"it ends when a broker is killed":            {tookOver + fenced, false, []string{"broker"}, working, ""},
 		"it ends when an answer is cut":              {tookOver + turned, false, []string{"cut", "delay", "partition"}, working, ""},
-		"a broker is away in a stop":                 {tookOver + silent, true, []string{"broker"}, stopping, "brokers out of reach"},
+		"a broker is away in a stop":                 {tookOver + silent, true, []string{"broker"}, stopping, "with brokers out of reach"},
 		"a stop times out, but nothing is wrong":     {tookOver + silent, true, nil, stopping, ""},
-		"a stop ends in doubt":                       {tookOver + inDoubt, true, nil, stopping, "stopped with the outcome of a transaction unknown"},
+		"a stop ends in doubt":                       {tookOver + inDoubt, true, nil, stopping, "in doubt about a transaction"},
 		"in doubt, and nobody had asked for a stop":  {tookOver + inDoubt, false, []string{"broker"}, working, ""},
-		"the disk is full":                           {tookOver + full, false, []string{"disk-full"}, working, "the disk was full"},
-		"the disk is full and a lane ends in doubt":  {tookOver + inDoubt, false, []string{"disk-full"}, working, "the disk was full"},
-		"the disk is full still":                     {serving + opened, false, []string{"disk-full"}, starting, "the disk was full"},
+		"the disk is full":                           {tookOver + full, false, []string{"disk-full"}, working, "with a full disk"},
+		"the disk is full and a lane ends in doubt":  {tookOver + inDoubt, false, []string{"disk-full"}, working, "with a full disk"},
+		"the disk is full still":                     {serving + opened, false, []string{"disk-full"}, starting, "with a full disk"},
 		"the disk is full and nobody has filled it":  {tookOver + full, false, []string{"broker"}, working, ""},
-		"not authorised at the start":                {serving + denied, false, []string{"acl"}, starting, "not authorised"},
+		"not authorised at the start":                {serving + denied, false, []string{"acl"}, starting, "without authorisation"},
 		"not authorised at work":                     {tookOver + denied, false, []string{"acl"}, working, ""},
 		"a panic":                                    {tookOver + panicked, false, []string{"broker", "disk-full", "acl"}, working, ""},
 		"it says nothing":                            {"", false, []string{"broker", "disk-full", "acl"}, starting, ""},
@@ -59,5 +59,33 @@ func TestExits(t *testing.T) {
 				t.Errorf("while %s: excused %v, %q; want while %s, %q", when, ok, got, test.phase, test.excused)
 			}
 		})
+	}
+}
+
+// TestNoteExits: what was excused, and what no fault explains, is known to a start that goes on.
+func TestNoteExits(t *testing.T) {
+	w := everything(t, 1)
+	w.traffic = &generator{}
+	if !w.report(0, nil, verdict{StoresEqual: true}) {
+		t.Error("a run without a finding is called wrong")
+	}
+	w.excused.add("with a full disk while working")
+	w.findings.add("w1 ended by itself")
+	for range 2 { // the second time there is nothing new
+		if err := w.noteExits(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := 0
+	for _, e := range w.journal.all() {
+		if e.Finding == "w1 ended by itself" {
+			found++
+		}
+	}
+	if _, shows := w.journal.total("exit"); found != 1 || shows["with a full disk while working"] != 1 {
+		t.Errorf("found %d times, excused %v", found, shows)
+	}
+	if w.report(0, nil, verdict{StoresEqual: true}) {
+		t.Error("a run with a finding is called right")
 	}
 }
