@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/rules"
 	"firstseen/rules/allowlist"
 	"firstseen/rules/rulefile"
@@ -47,14 +48,14 @@ type listEntry struct {
 
 // Run answers for each address and each rule. It exits with 1 if an address is outside an allowlist, so that the rule
 // would match where its query does.
-func (c *allowlistCheckCmd) Run(a *app) error {
+func (c *allowlistCheckCmd) Run(a *cli.App) error {
 	set, err := c.load(io.Discard) // an empty allowlist is an answer here, no warning
 	if err != nil {
 		return err
 	}
 	lists, err := c.lists(set)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	at := time.Now()
 	if !c.At.IsZero() {
@@ -65,7 +66,7 @@ func (c *allowlistCheckCmd) Run(a *app) error {
 	for _, address := range c.Addresses {
 		network, err := allowlist.ParseSource([]byte(address), set.Strict())
 		if err != nil {
-			return usage(err)
+			return cli.Usage(err)
 		}
 		for _, r := range lists {
 			written := r.Text().Allowlist.Written
@@ -75,17 +76,17 @@ func (c *allowlistCheckCmd) Run(a *app) error {
 		}
 	}
 	if c.JSON {
-		enc := json.NewEncoder(a.stdout)
+		enc := json.NewEncoder(a.Stdout)
 		enc.SetIndent("", "  ")
 		err = enc.Encode(answers)
 	} else {
 		for _, answer := range answers {
-			_, werr := fmt.Fprintln(a.stdout, answer)
+			_, werr := fmt.Fprintln(a.Stdout, answer)
 			err = errors.Join(err, werr)
 		}
 	}
 	if err == nil && outside {
-		return exitError{exitFindings, nil}
+		return cli.Exit(cli.ExitFindings, nil)
 	}
 	return err
 }

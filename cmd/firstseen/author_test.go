@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/processor"
 	"firstseen/traffic"
 )
@@ -78,14 +79,14 @@ func ruleAuthorsHour(t *testing.T, brokers, app string, pace time.Duration) {
 		}
 		return e.stdout
 	}
-	expect(exitOK, draft, "rules", "new", "anonymous-deletes", "--kind", "query", "--dataset", "aws.cloudtrail", "-o", draft)
-	expect(exitOK, "PASS", "test", draft)
+	expect(cli.ExitOK, draft, "rules", "new", "anonymous-deletes", "--kind", "query", "--dataset", "aws.cloudtrail", "-o", draft)
+	expect(cli.ExitOK, "PASS", "test", draft)
 	d.write(draft, fmt.Sprintf(deletes, "PutObject"))
-	expect(exitFindings, "FAIL", "test", draft)
+	expect(cli.ExitFindings, "FAIL", "test", draft)
 	d.write(draft, fmt.Sprintf(deletes, "DeleteObject"))
-	expect(exitOK, "PASS", "test", draft)
+	expect(cli.ExitOK, "PASS", "test", draft)
 	var replayed replayReport
-	if err := json.Unmarshal([]byte(expect(exitOK, "", "replay", "-c", d.file, "--rules", draft, "--only", "anonymous-deletes", "--from", "earliest", "--json")), &replayed); err != nil {
+	if err := json.Unmarshal([]byte(expect(cli.ExitOK, "", "replay", "-c", d.file, "--rules", draft, "--only", "anonymous-deletes", "--from", "earliest", "--json")), &replayed); err != nil {
 		t.Fatal(err)
 	}
 	if len(replayed.Rules) != 1 || replayed.Rules[0].Added < 20 || replayed.Rules[0].Did != 0 {
@@ -125,7 +126,7 @@ func (d *replayed) runWorker(page string) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var out lockedBuffer
 	code := make(chan int, 1)
-	go func() { code <- run(&app{ctx: ctx, stdout: &out, stderr: &out}, []string{"run", "-c", d.file}) }()
+	go func() { code <- run(&cli.App{Ctx: ctx, Stdout: &out, Stderr: &out}, []string{"run", "-c", d.file}) }()
 	d.t.Cleanup(func() {
 		if d.t.Failed() {
 			d.t.Logf("the worker said:\n%s", out.String())
@@ -139,7 +140,7 @@ func (d *replayed) runWorker(page string) (stop func()) {
 		}
 		stopped = true
 		cancel()
-		if got := <-code; got != exitOK {
+		if got := <-code; got != cli.ExitOK {
 			d.t.Errorf("run: exit code %d\n%s", got, out.String())
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/config"
 	"firstseen/processor"
 	"firstseen/rules"
@@ -33,22 +34,22 @@ func (c *bootstrapCmd) Help() string {
 }
 
 // Run teaches, and says what came of it.
-func (c *bootstrapCmd) Run(a *app) error {
+func (c *bootstrapCmd) Run(a *cli.App) error {
 	if (c.From == "") == (len(c.Paths) == 0) {
-		return usage(errors.New("name either files, or with --from a range of the source topics"))
+		return cli.Usage(errors.New("name either files, or with --from a range of the source topics"))
 	}
 	conf, err := c.load(nil)
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	set, err := loadRules(conf, log)
 	if err != nil {
 		return err
 	}
 	only, err := c.only(conf, set)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	cfg, err := workerConfig(conf, set, log, prometheus.NewRegistry())
 	if err != nil {
@@ -61,11 +62,11 @@ func (c *bootstrapCmd) Run(a *app) error {
 	dead := deadLetters{counts: map[schemas.Reason]int64{}}
 	if c.DLQ != "" {
 		if dead.to, err = createLines(c.DLQ); err != nil {
-			return usage(err)
+			return cli.Usage(err)
 		}
 	}
-	done, err := processor.Bootstrap(a.ctx, cfg, only, func(fn func(schemas.Message) error) error {
-		return source.each(a.ctx, func(m schemas.Message, in, _ bool) error {
+	done, err := processor.Bootstrap(a.Ctx, cfg, only, func(fn func(schemas.Message) error) error {
+		return source.each(a.Ctx, func(m schemas.Message, in, _ bool) error {
 			if !in {
 				return nil
 			}
@@ -77,7 +78,7 @@ func (c *bootstrapCmd) Run(a *app) error {
 		c.tell(a, done, &dead)
 	}
 	if errors.Is(err, context.Canceled) {
-		return exitError{exitGuarantee, errors.New("interrupted: what was taught stays taught, and no rule's history was extended; run it again")}
+		return cli.Exit(cli.ExitGuarantee, errors.New("interrupted: what was taught stays taught, and no rule's history was extended; run it again"))
 	}
 	return err
 }
@@ -117,7 +118,7 @@ func (c *bootstrapCmd) only(conf *config.Config, set *rules.Set) (*rules.Set, er
 	return only, err
 }
 
-func (c *bootstrapCmd) source(a *app, cfg processor.Config) (logSource, error) {
+func (c *bootstrapCmd) source(a *cli.App, cfg processor.Config) (logSource, error) {
 	as := &replayCmd{From: c.From, To: c.To, Warm: "0", Against: "rules", Format: c.Format, Paths: c.Paths}
 	if len(c.Paths) > 0 {
 		return openReplayFiles(as, a, cfg.Bounds)
@@ -125,28 +126,28 @@ func (c *bootstrapCmd) source(a *app, cfg processor.Config) (logSource, error) {
 	return (&replay{replayCmd: as, app: a, cfg: cfg, would: newAlertSet(nil)}).openRange()
 }
 
-func (c *bootstrapCmd) tell(a *app, done *processor.Bootstrapped, dead *deadLetters) {
-	fmt.Fprintf(a.stderr, "%s read, %s matched\n", plural(int64(done.Stats.Records), "record"), grouped(done.Matches))
+func (c *bootstrapCmd) tell(a *cli.App, done *processor.Bootstrapped, dead *deadLetters) {
+	fmt.Fprintf(a.Stderr, "%s read, %s matched\n", plural(int64(done.Stats.Records), "record"), grouped(done.Matches))
 	for _, d := range []schemas.Dataset{schemas.CloudTrail, schemas.S3Access} {
 		if x, ok := done.Read[d]; ok {
-			fmt.Fprintf(a.stderr, "%s: from %s to %s\n", d, sinceText(x.First), sinceText(x.Last))
+			fmt.Fprintf(a.Stderr, "%s: from %s to %s\n", d, sinceText(x.First), sinceText(x.Last))
 		}
 	}
 	for reason, n := range dead.counts {
-		fmt.Fprintf(a.stderr, "could not be read: %s: %s\n", grouped(n), reason)
+		fmt.Fprintf(a.Stderr, "could not be read: %s: %s\n", grouped(n), reason)
 	}
 	for _, r := range done.Rules {
-		fmt.Fprintf(a.stdout, "%s: history begins %s", r.Rule, sinceText(r.Start))
+		fmt.Fprintf(a.Stdout, "%s: history begins %s", r.Rule, sinceText(r.Start))
 		if r.Gap {
-			fmt.Fprint(a.stdout, ", as before: these records end before it, so there is a gap between")
+			fmt.Fprint(a.Stdout, ", as before: these records end before it, so there is a gap between")
 		}
 		switch {
 		case r.Released:
-			fmt.Fprint(a.stdout, "; its findings are held back no longer")
+			fmt.Fprint(a.Stdout, "; its findings are held back no longer")
 		case r.Held:
-			fmt.Fprintf(a.stdout, "; its findings are still held back; --rule %s would end that", r.Rule)
+			fmt.Fprintf(a.Stdout, "; its findings are still held back; --rule %s would end that", r.Rule)
 		}
-		fmt.Fprintln(a.stdout)
+		fmt.Fprintln(a.Stdout)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/traffic"
 )
 
@@ -23,16 +24,16 @@ func TestBootstrap(t *testing.T) {
 			}
 		}
 	}
-	says(exitUsage, []string{"name either files, or with --from a range"})
-	says(exitUsage, []string{"no rule with this id is loaded that remembers terms"}, "--from", "earliest", "--rule", traffic.AllowlistRule)
-	says(exitOK, []string{"4,000 records read", "aws.cloudtrail: from ", "aws.s3access: from ", traffic.NewTermsRule + ": history begins "}, "--from", "earliest", "--to", "latest", "--set", "partitions=4")
+	says(cli.ExitUsage, []string{"name either files, or with --from a range"})
+	says(cli.ExitUsage, []string{"no rule with this id is loaded that remembers terms"}, "--from", "earliest", "--rule", traffic.AllowlistRule)
+	says(cli.ExitOK, []string{"4,000 records read", "aws.cloudtrail: from ", "aws.s3access: from ", traffic.NewTermsRule + ": history begins "}, "--from", "earliest", "--to", "latest", "--set", "partitions=4")
 	var file bytes.Buffer
 	for _, r := range d.inputs {
 		if strings.HasSuffix(r.Topic, "-cloudtrail") {
 			file.Write(append(r.Value, '\n'))
 		}
 	}
-	says(exitOK, []string{"records read", "could not be read: 1: invalid_json"}, write(t, "trail.json", file.String()+"{broken}\n"))
+	says(cli.ExitOK, []string{"records read", "could not be read: 1: invalid_json"}, write(t, "trail.json", file.String()+"{broken}\n"))
 	d.work(func() int { return d.listed })
 	if n := d.count(); n != d.listed {
 		t.Errorf("%d alerts, want %d of the rule with the allowlist: all addresses had been taught", n, d.listed)

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/devbroker"
 	"firstseen/processor"
 	"firstseen/rules"
@@ -26,7 +27,7 @@ type demoCmd struct {
 }
 
 // Run sets the scene, tells the story and takes everything away again.
-func (c *demoCmd) Run(a *app) (err error) {
+func (c *demoCmd) Run(a *cli.App) (err error) {
 	if c.Worker {
 		return demoWorker(a)
 	}
@@ -37,10 +38,10 @@ func (c *demoCmd) Run(a *app) (err error) {
 	} else if err == nil {
 		err = d.story(c.Seed)
 	}
-	if a.ctx.Err() != nil {
+	if a.Ctx.Err() != nil {
 		d.say.line("\ninterrupted; nothing is left behind")
 		if c.Crash { // it has not shown what it is for
-			return exitError{code: exitFindings}
+			return cli.Exit(cli.ExitFindings, nil)
 		}
 		return nil
 	}
@@ -67,8 +68,8 @@ type demo struct {
 }
 
 // openDemo returns what there is to close even when it fails.
-func openDemo(a *app) (d *demo, err error) {
-	d = &demo{ctx: a.ctx, say: newTeller(a.stdout)}
+func openDemo(a *cli.App) (d *demo, err error) {
+	d = &demo{ctx: a.Ctx, say: newTeller(a.Stdout)}
 	if d.dir, err = os.MkdirTemp("", "firstseen-demo-"); err != nil {
 		return d, err
 	}
@@ -85,11 +86,11 @@ func openDemo(a *app) (d *demo, err error) {
 	}
 	d.adm = kadm.NewClient(d.cl)
 	topics := (&processor.Config{App: demoApp, Partitions: demoPartitions}).Plan()
-	states, err := processor.CheckTopics(a.ctx, d.adm, topics)
+	states, err := processor.CheckTopics(a.Ctx, d.adm, topics)
 	if err != nil {
 		return d, err
 	}
-	if _, err := processor.CreateTopics(a.ctx, d.adm, states, 1); err != nil {
+	if _, err := processor.CreateTopics(a.Ctx, d.adm, states, 1); err != nil {
 		return d, err
 	}
 	d.sub, err = subscribe(d.broker.Addr(), d.say.alert)
@@ -120,7 +121,7 @@ func demoWorkerConfig(broker, dir string) (processor.Config, error) {
 	cfg := processor.Config{
 		App: demoApp, Instance: demoInstance, Rules: set, StateDir: filepath.Join(dir, "state"), StateCache: 8 << 20, StateMemTable: 4 << 20,
 		Client:     []kgo.Opt{kgo.SeedBrokers(broker), kgo.MetadataMinAge(100 * time.Millisecond)},
-		Partitions: demoPartitions, Lanes: one, Version: version,
+		Partitions: demoPartitions, Lanes: one, Version: cli.Version,
 		Timing: processor.Timing{Session: 10 * time.Second, Rebalance: 15 * time.Second, Heartbeat: 500 * time.Millisecond, Transaction: 8 * time.Second, Tick: 5 * time.Second},
 	}
 	for _, name := range demoSources {
@@ -161,7 +162,7 @@ func (d *demo) perform(play func() error) error {
 // produce writes records over the given time, each at its moment.
 func (d *demo) produce(records []traffic.Record, at func(i int) time.Time) error {
 	for i := range records {
-		pause(d.ctx, time.Until(at(i)))
+		cli.Pause(d.ctx, time.Until(at(i)))
 		if d.ctx.Err() != nil {
 			return context.Cause(d.ctx)
 		}
@@ -182,7 +183,7 @@ func (d *demo) produce(records []traffic.Record, at func(i int) time.Time) error
 
 // await asks until the answer is yes.
 func (d *demo) await(what string, limit time.Duration, ok func() (bool, error)) error {
-	for deadline := time.Now().Add(limit); ; pause(d.ctx, 20*time.Millisecond) {
+	for deadline := time.Now().Add(limit); ; cli.Pause(d.ctx, 20*time.Millisecond) {
 		yes, err := ok()
 		switch {
 		case d.ctx.Err() != nil:
@@ -192,7 +193,7 @@ func (d *demo) await(what string, limit time.Duration, ok func() (bool, error)) 
 		case yes:
 			return nil
 		case time.Now().After(deadline):
-			return exitError{exitGuarantee, fmt.Errorf("demo: %s: not within %s", what, limit)}
+			return cli.Exit(cli.ExitGuarantee, fmt.Errorf("demo: %s: not within %s", what, limit))
 		}
 	}
 }
@@ -260,7 +261,7 @@ func (d *demo) judge(want []*traffic.Alert) error {
 	v := judgeAlerts(want, d.sub.counted().alerts)
 	d.say.verdict(v)
 	if v.bad() {
-		return exitError{code: exitFindings}
+		return cli.Exit(cli.ExitFindings, nil)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/processor"
 	"firstseen/traffic"
 )
@@ -53,7 +54,7 @@ func (d *demo) crash(seed uint64) error {
 		return err
 	}
 	if c.hits < crashHits {
-		return exitError{exitFindings, fmt.Errorf("only %d kills met an open transaction, which shows too little: run it again", c.hits)}
+		return cli.Exit(cli.ExitFindings, fmt.Errorf("only %d kills met an open transaction, which shows too little: run it again", c.hits))
 	}
 	return nil
 }
@@ -75,7 +76,7 @@ func (c *crash) play(records []traffic.Record) error {
 		}()
 		var err error
 		if i < len(processor.Stages) {
-			pause(c.ctx, crashPart/4)
+			cli.Pause(c.ctx, crashPart/4)
 			err = c.strike(processor.Stages[i])
 		}
 		if err := errors.Join(<-produced, err); err != nil {
@@ -116,7 +117,7 @@ func (c *crash) strike(stage processor.Stage) error {
 		pid := c.worker.pid()
 		c.worker.kill()
 		c.kills++
-		pause(c.ctx, 20*time.Millisecond) // what it had sent arrives
+		cli.Pause(c.ctx, 20*time.Millisecond) // what it had sent arrives
 		left, err := c.open()
 		if err != nil {
 			return err
@@ -146,7 +147,7 @@ func (c *crash) awaitOpen(stage processor.Stage) (bool, error) {
 		if err != nil || slices.Contains(open, string(stage)) {
 			return err == nil, err
 		}
-		pause(c.ctx, 200*time.Microsecond)
+		cli.Pause(c.ctx, 200*time.Microsecond)
 	}
 	return false, nil
 }

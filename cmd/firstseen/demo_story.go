@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/rules"
 	"firstseen/schemas/alert"
 	"firstseen/traffic"
@@ -51,7 +52,7 @@ func (d *demo) story(seed uint64) error {
 func (d *demo) chapters(s *traffic.Story) error {
 	at, left, told := d.moments(s.Records), s.Records, 0
 	for i, c := range s.Chapters {
-		pause(d.ctx, time.Until(d.say.began.Add(c.Time.Sub(s.Chapters[0].Time))))
+		cli.Pause(d.ctx, time.Until(d.say.began.Add(c.Time.Sub(s.Chapters[0].Time))))
 		if d.ctx.Err() != nil {
 			return context.Cause(d.ctx)
 		}

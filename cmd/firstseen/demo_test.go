@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/traffic"
 )
 
@@ -20,7 +21,7 @@ import (
 // of their own, so that it can tell in the end what the demos have left behind: nothing.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "demo" && os.Args[2] == "--worker" {
-		os.Exit(run(&app{ctx: context.Background(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}, os.Args[1:]))
+		os.Exit(run(&cli.App{Ctx: context.Background(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, os.Args[1:]))
 	}
 	dir, err := os.MkdirTemp("", "firstseen-test-")
 	if err == nil {
@@ -49,7 +50,7 @@ type transcript interface {
 func demonstrate(ctx context.Context, t *testing.T, out transcript, args ...string) (code int) {
 	t.Helper()
 	var stderr bytes.Buffer
-	code = run(&app{ctx: ctx, stdout: out, stderr: &stderr}, append([]string{"demo"}, args...))
+	code = run(&cli.App{Ctx: ctx, Stdout: out, Stderr: &stderr}, append([]string{"demo"}, args...))
 	t.Logf("exit code %d\n%s%s", code, out, &stderr)
 	if strings.Contains(out.String(), "\x1b") {
 		t.Error("colours, though this is no terminal")
@@ -73,7 +74,7 @@ func TestDemo(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	began := time.Now()
-	if code := demonstrate(t.Context(), t, &out); code != exitOK {
+	if code := demonstrate(t.Context(), t, &out); code != cli.ExitOK {
 		t.Errorf("exit code %d", code)
 	}
 	if took := time.Since(began); took > 30*time.Second {
@@ -98,9 +99,9 @@ func TestDemoInterrupted(t *testing.T) {
 		args     []string
 		code     int
 	}{
-		{"while it is quiet", "no alert", nil, exitOK},
-		{"at an alert", "ALERT", nil, exitOK},
-		{"between worker and worker", "kill -9", []string{"--crash"}, exitFindings},
+		{"while it is quiet", "no alert", nil, cli.ExitOK},
+		{"at an alert", "ALERT", nil, cli.ExitOK},
+		{"between worker and worker", "kill -9", []string{"--crash"}, cli.ExitFindings},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -121,7 +122,7 @@ func TestDemoInterrupted(t *testing.T) {
 func TestDemoCrash(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	if code := demonstrate(t.Context(), t, &out, "--crash"); code != exitOK {
+	if code := demonstrate(t.Context(), t, &out, "--crash"); code != cli.ExitOK {
 		t.Errorf("exit code %d", code)
 	}
 	inOrder(t, out.String(), "is ready", "kill -9", "is ready", "kill -9", "is ready", "records            6,000", "missing 0, duplicate 0, wrong 0")
@@ -144,7 +145,7 @@ func atoi(s string) int {
 
 // The worker process of a demo that is gone ends by itself.
 func TestDemoWorkerEndsWithItsInput(t *testing.T) {
-	d, err := openDemo(&app{ctx: t.Context(), stdout: &bytes.Buffer{}})
+	d, err := openDemo(&cli.App{Ctx: t.Context(), Stdout: &bytes.Buffer{}})
 	defer d.close()
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +165,7 @@ func TestDemoWorkerEndsWithItsInput(t *testing.T) {
 
 func TestDemoWorkerNeedsTheDemo(t *testing.T) {
 	e := execute(t, strings.NewReader(""), "demo", "--worker")
-	if e.code != exitUsage || !strings.Contains(e.stderr, "demo --crash") {
+	if e.code != cli.ExitUsage || !strings.Contains(e.stderr, "demo --crash") {
 		t.Errorf("exit code %d: %s", e.code, e.stderr)
 	}
 }

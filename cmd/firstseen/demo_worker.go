@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/processor"
 )
 
@@ -19,32 +20,32 @@ import (
 type demoSpec struct{ Broker, Dir string }
 
 // demoWorker is that process. It ends with a finished transaction when its standard input does: it cannot outlive the demo.
-func demoWorker(a *app) error {
+func demoWorker(a *cli.App) error {
 	var spec demoSpec
-	if err := json.NewDecoder(a.stdin).Decode(&spec); err != nil {
-		return usage(fmt.Errorf("demo: this is for demo --crash: %w", err))
+	if err := json.NewDecoder(a.Stdin).Decode(&spec); err != nil {
+		return cli.Usage(fmt.Errorf("demo: this is for demo --crash: %w", err))
 	}
 	cfg, err := demoWorkerConfig(spec.Broker, spec.Dir)
 	if err != nil {
 		return err
 	}
-	cfg.Log = slog.New(slog.NewTextHandler(a.stderr, nil))
+	cfg.Log = slog.New(slog.NewTextHandler(a.Stderr, nil))
 	w, err := processor.New(cfg)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(a.ctx)
+	ctx, cancel := context.WithCancel(a.Ctx)
 	defer cancel()
 	go func() {
-		_, _ = io.Copy(io.Discard, a.stdin)
+		_, _ = io.Copy(io.Discard, a.Stdin)
 		cancel()
 	}()
 	go func() {
 		for len(w.NotReady()) > 0 && ctx.Err() == nil {
-			pause(ctx, 10*time.Millisecond)
+			cli.Pause(ctx, 10*time.Millisecond)
 		}
 		if ctx.Err() == nil {
-			fmt.Fprintln(a.stdout, "ready")
+			fmt.Fprintln(a.Stdout, "ready")
 		}
 	}()
 	return w.Run(ctx)
@@ -103,7 +104,7 @@ func (p *workerProcess) awaitReady(ctx context.Context) error {
 	case <-p.ended:
 		return p.failed()
 	case <-time.After(30 * time.Second):
-		return exitError{exitGuarantee, fmt.Errorf("demo: the worker process is not ready after 30 s:\n%s", p.said())}
+		return cli.Exit(cli.ExitGuarantee, fmt.Errorf("demo: the worker process is not ready after 30 s:\n%s", p.said()))
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -128,7 +129,7 @@ func (p *workerProcess) stop() error {
 		return nil
 	case <-time.After(20 * time.Second):
 		p.kill()
-		return exitError{exitGuarantee, fmt.Errorf("demo: the worker process did not end:\n%s", p.said())}
+		return cli.Exit(cli.ExitGuarantee, fmt.Errorf("demo: the worker process did not end:\n%s", p.said()))
 	}
 }
 
@@ -136,7 +137,7 @@ func (p *workerProcess) stop() error {
 func (p *workerProcess) failed() error {
 	select {
 	case <-p.ended:
-		return exitError{exitGuarantee, fmt.Errorf("demo: the worker process has ended by itself: %w:\n%s", p.err, p.said())}
+		return cli.Exit(cli.ExitGuarantee, fmt.Errorf("demo: the worker process has ended by itself: %w:\n%s", p.err, p.said()))
 	default:
 		return nil
 	}

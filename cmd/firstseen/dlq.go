@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/processor"
 	"firstseen/schemas"
 )
@@ -33,5 +34,5 @@ func knownReason(reason string) error {
 	if reason == "" || slices.Contains(schemas.Reasons(), schemas.Reason(reason)) {
 		return nil
 	}
-	return usage(fmt.Errorf("--reason %s: the reasons are %v", reason, schemas.Reasons()))
+	return cli.Usage(fmt.Errorf("--reason %s: the reasons are %v", reason, schemas.Reasons()))
 }

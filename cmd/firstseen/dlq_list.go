@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/config"
 	"firstseen/processor"
 	"firstseen/schemas"
@@ -40,7 +41,7 @@ type letterView struct {
 }
 
 // Run prints the last dead letters, the oldest of them first, and how many there are of each reason.
-func (c *dlqListCmd) Run(a *app) error {
+func (c *dlqListCmd) Run(a *cli.App) error {
 	if err := knownReason(c.Reason); err != nil {
 		return err
 	}
@@ -50,9 +51,9 @@ func (c *dlqListCmd) Run(a *app) error {
 	}
 	since, err := sinceWhen(c.Since, time.Now())
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
-	l, err := processor.OpenLookup(a.ctx, wc)
+	l, err := processor.OpenLookup(a.Ctx, wc)
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func (c *dlqListCmd) Run(a *app) error {
 		}
 	}
 	count := map[schemas.Reason]int{}
-	_, err = l.Since(a.ctx, processor.WrittenDeadLetters, since, nil, func(r *kgo.Record) {
+	_, err = l.Since(a.Ctx, processor.WrittenDeadLetters, since, nil, func(r *kgo.Record) {
 		d, ok := processor.ParseDeadLetter(r)
 		if !ok || c.Reason != "" && string(d.Reason) != c.Reason || r.Timestamp.UnixMilli() < since {
 			return
@@ -93,16 +94,16 @@ func (c *dlqListCmd) Run(a *app) error {
 	for _, r := range schemas.Reasons() {
 		if n := count[r]; n > 0 {
 			total += n
-			fmt.Fprintf(a.stderr, "%s: %s\n", r, grouped(int64(n)))
+			fmt.Fprintf(a.Stderr, "%s: %s\n", r, grouped(int64(n)))
 		}
 	}
-	fmt.Fprintf(a.stderr, "%s, %s shown\n", plural(int64(total), "dead letter"), grouped(int64(len(last))))
+	fmt.Fprintf(a.Stderr, "%s, %s shown\n", plural(int64(total), "dead letter"), grouped(int64(len(last))))
 	return nil
 }
 
-func (c *dlqListCmd) print(a *app, d processor.DeadLetter) error {
+func (c *dlqListCmd) print(a *cli.App, d processor.DeadLetter) error {
 	if !c.JSON {
-		_, err := fmt.Fprintf(a.stdout, "%s  %-16s  %s  %s\n", d.Record.Timestamp.UTC().Format(time.RFC3339), d.Reason, origin(d), shown(d.Detail, 200))
+		_, err := fmt.Fprintf(a.Stdout, "%s  %-16s  %s  %s\n", d.Record.Timestamp.UTC().Format(time.RFC3339), d.Reason, origin(d), shown(d.Detail, 200))
 		return err
 	}
 	v := letterView{At: letterAt(d), Time: stamp(d.Record.Timestamp.UnixMilli()), Reason: d.Reason, Detail: d.Detail, Stage: string(d.Stage),
@@ -112,7 +113,7 @@ func (c *dlqListCmd) print(a *app, d processor.DeadLetter) error {
 	} else {
 		v.ValueBase64 = d.Record.Value
 	}
-	enc := json.NewEncoder(a.stdout)
+	enc := json.NewEncoder(a.Stdout)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/processor"
 	"firstseen/schemas"
 )
@@ -15,7 +16,7 @@ type dlqRedriveCmd struct {
 }
 
 // Run writes dead letters back and prints a line for each. Those that were redriven before are passed over.
-func (c *dlqRedriveCmd) Run(a *app) error {
+func (c *dlqRedriveCmd) Run(a *cli.App) error {
 	if err := knownReason(c.Reason); err != nil {
 		return err
 	}
@@ -31,12 +32,12 @@ func (c *dlqRedriveCmd) Run(a *app) error {
 	err = processor.Redrive{Reason: schemas.Reason(c.Reason), DryRun: c.DryRun, Told: func(d processor.DeadLetter, why string) {
 		if why == "" {
 			done++
-			fmt.Fprintf(a.stdout, "%s: %s, %s\n", verb, origin(d), d.Reason)
+			fmt.Fprintf(a.Stdout, "%s: %s, %s\n", verb, origin(d), d.Reason)
 			return
 		}
 		skipped++
-		fmt.Fprintf(a.stdout, "skipped: %s, %s: %s\n", origin(d), d.Reason, why)
-	}}.Run(a.ctx, wc)
-	fmt.Fprintf(a.stderr, "%s %s, %s skipped\n", grouped(int64(done)), verb, grouped(int64(skipped)))
+		fmt.Fprintf(a.Stdout, "skipped: %s, %s: %s\n", origin(d), d.Reason, why)
+	}}.Run(a.Ctx, wc)
+	fmt.Fprintf(a.Stderr, "%s %s, %s skipped\n", grouped(int64(done)), verb, grouped(int64(skipped)))
 	return err
 }

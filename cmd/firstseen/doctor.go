@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/processor"
 )
 
@@ -13,12 +14,12 @@ type doctorCmd struct {
 }
 
 // Run looks at the deployment and prints one line a check. It writes nothing.
-func (c *doctorCmd) Run(a *app) error {
+func (c *doctorCmd) Run(a *cli.App) error {
 	wc, err := outside(c.load(nil))
 	if err != nil {
 		return err
 	}
-	checks, err := processor.Examine(a.ctx, wc)
+	checks, err := processor.Examine(a.Ctx, wc)
 	if err != nil {
 		return err
 	}
@@ -27,7 +28,7 @@ func (c *doctorCmd) Run(a *app) error {
 		count[k.Result]++
 	}
 	if c.JSON {
-		enc := json.NewEncoder(a.stdout)
+		enc := json.NewEncoder(a.Stdout)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
 		if err := enc.Encode(checks); err != nil {
@@ -40,18 +41,18 @@ func (c *doctorCmd) Run(a *app) error {
 			}
 		}
 	}
-	fmt.Fprintf(a.stderr, "%d ok, %d warnings, %d failed\n", count[processor.CheckOK], count[processor.CheckWarn], count[processor.CheckFail])
+	fmt.Fprintf(a.Stderr, "%d ok, %d warnings, %d failed\n", count[processor.CheckOK], count[processor.CheckWarn], count[processor.CheckFail])
 	if count[processor.CheckFail] > 0 {
-		return exitError{exitGuarantee, nil}
+		return cli.Exit(cli.ExitGuarantee, nil)
 	}
 	return nil
 }
 
-func printCheck(a *app, k processor.Check) error {
+func printCheck(a *cli.App, k processor.Check) error {
 	next := ""
 	if k.Next != "" {
 		next = "; next: " + k.Next
 	}
-	_, err := fmt.Fprintf(a.stdout, "%-4s  %-12s  %s: %s%s\n", k.Result, k.What, k.On, k.Says, next)
+	_, err := fmt.Fprintf(a.Stdout, "%-4s  %-12s  %s: %s%s\n", k.Result, k.What, k.On, k.Says, next)
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/processor"
 	"firstseen/state"
 )
@@ -30,59 +31,59 @@ func TestOperate(t *testing.T) {
 	a.settled(broken)
 	a.settled(odd) // another lane reads it
 
-	e := expect(exitOK, "all instances run the rules of this configuration", "doctor")
+	e := expect(cli.ExitOK, "all instances run the rules of this configuration", "doctor")
 	if strings.Contains(e.stdout, "warn ") || strings.Contains(e.stdout, "FAIL") || !strings.HasSuffix(e.stderr, "0 warnings, 0 failed\n") {
 		t.Errorf("of a deployment that is well:\n%s%s", e.stdout, e.stderr)
 	}
 	var checks []processor.Check
-	if e = expect(exitOK, "", "doctor", "--json"); json.Unmarshal([]byte(e.stdout), &checks) != nil || len(checks) < 20 {
+	if e = expect(cli.ExitOK, "", "doctor", "--json"); json.Unmarshal([]byte(e.stdout), &checks) != nil || len(checks) < 20 {
 		t.Errorf("%d checks:\n%s", len(checks), e.stdout)
 	}
-	expect(exitOK, "warn  rules         ask: the rules of this configuration", "doctor", "--set", "rules.set="+newTermsRule+".new_terms.history=3d")
-	expect(exitGuarantee, "FAIL  topics        sources: the deployment reads cloudtrail, s3access, this configuration names cloudtrail; next: correct sources", "doctor", "--set", "sources=cloudtrail")
-	expect(exitGuarantee, "no broker answers", "doctor", "--set", "brokers="+freeAddress(t))
+	expect(cli.ExitOK, "warn  rules         ask: the rules of this configuration", "doctor", "--set", "rules.set="+newTermsRule+".new_terms.history=3d")
+	expect(cli.ExitGuarantee, "FAIL  topics        sources: the deployment reads cloudtrail, s3access, this configuration names cloudtrail; next: correct sources", "doctor", "--set", "sources=cloudtrail")
+	expect(cli.ExitGuarantee, "no broker answers", "doctor", "--set", "brokers="+freeAddress(t))
 
 	run := []string{"run", "--set", "http.listen=off", "--set", "instance=other"}
-	expect(exitGuarantee, "the deployment reads cloudtrail, s3access, this worker is configured for cloudtrail", append(run, "--set", "sources=cloudtrail", "--set", "state.dir="+t.TempDir())...)
-	expect(exitGuarantee, "in use by another process: give each worker a state directory of its own", append(run, "--set", "commit.session_timeout=2s", "--set", "commit.transaction_timeout=1s")...)
+	expect(cli.ExitGuarantee, "the deployment reads cloudtrail, s3access, this worker is configured for cloudtrail", append(run, "--set", "sources=cloudtrail", "--set", "state.dir="+t.TempDir())...)
+	expect(cli.ExitGuarantee, "in use by another process: give each worker a state directory of its own", append(run, "--set", "commit.session_timeout=2s", "--set", "commit.transaction_timeout=1s")...)
 
-	e = expect(exitOK, "2 dead letters, 2 shown", "dlq", "list")
+	e = expect(cli.ExitOK, "2 dead letters, 2 shown", "dlq", "list")
 	if strings.Count(e.stdout, "\n") != 2 || !strings.Contains(e.stdout, "invalid_json      "+broken) || !strings.Contains(e.stdout, "rule_error        s3access/0/0 record 0  ") {
 		t.Errorf("dlq list:\n%s", e.stdout)
 	}
 	var letter letterView
-	if e = expect(exitOK, "1 dead letter, 1 shown", "dlq", "list", "--json", "--reason", "invalid_json", "--since", "1h"); json.Unmarshal([]byte(e.stdout), &letter) != nil ||
+	if e = expect(cli.ExitOK, "1 dead letter, 1 shown", "dlq", "list", "--json", "--reason", "invalid_json", "--since", "1h"); json.Unmarshal([]byte(e.stdout), &letter) != nil ||
 		letter.Topic != "cloudtrail" || letter.Offset != 1 || letter.Index != -1 || !strings.Contains(letter.Value, `,}}`) {
 		t.Errorf("%+v\n%s", letter, e.stdout)
 	}
-	expect(exitOK, "0 dead letters", "dlq", "list", "--since", time.Now().Add(time.Hour).Format(time.RFC3339))
-	expect(exitOK, "2 dead letters, 1 shown", "dlq", "list", "-n", "1")
-	expect(exitUsage, "the reasons are", "dlq", "list", "--reason", "unlucky")
-	expect(exitUsage, "--since tomorrow", "dlq", "list", "--since", "tomorrow")
-	expect(exitUsage, "", "dlq", "redrive")
-	expect(exitUsage, "", "dlq", "redrive", "--all", "--reason", "invalid_json")
+	expect(cli.ExitOK, "0 dead letters", "dlq", "list", "--since", time.Now().Add(time.Hour).Format(time.RFC3339))
+	expect(cli.ExitOK, "2 dead letters, 1 shown", "dlq", "list", "-n", "1")
+	expect(cli.ExitUsage, "the reasons are", "dlq", "list", "--reason", "unlucky")
+	expect(cli.ExitUsage, "--since tomorrow", "dlq", "list", "--since", "tomorrow")
+	expect(cli.ExitUsage, "", "dlq", "redrive")
+	expect(cli.ExitUsage, "", "dlq", "redrive", "--all", "--reason", "invalid_json")
 	for range 2 {
-		expect(exitOK, "would be redriven: s3access/0/0 record 0, rule_error", "dlq", "redrive", "--reason", "rule_error", "--dry-run")
+		expect(cli.ExitOK, "would be redriven: s3access/0/0 record 0, rule_error", "dlq", "redrive", "--reason", "rule_error", "--dry-run")
 	}
-	expect(exitOK, "redriven: s3access/0/0 record 0, rule_error\n1 redriven, 0 skipped", "dlq", "redrive", "--reason", "rule_error")
+	expect(cli.ExitOK, "redriven: s3access/0/0 record 0, rule_error\n1 redriven, 0 skipped", "dlq", "redrive", "--reason", "rule_error")
 
-	expect(exitGuarantee, "is in use by a running worker: stop it first", "state", "verify")
-	expect(exitUsage, `have no member of instance "two"; they have members of: one`, "leave", "two")
+	expect(cli.ExitGuarantee, "is in use by a running worker: stop it first", "state", "verify")
+	expect(cli.ExitUsage, `have no member of instance "two"; they have members of: one`, "leave", "two")
 	a.stop()
-	e = expect(exitOK, "ok       detect/", "state", "verify")
+	e = expect(cli.ExitOK, "ok       detect/", "state", "verify")
 	if strings.Contains(e.stdout, "FAIL") || strings.Count(e.stdout, "\n") != 8 {
 		t.Errorf("state verify:\n%s", e.stdout)
 	}
-	expect(exitOK, "holds no such range", "state", "verify", "--partition", "9")
-	expect(exitUsage, "no such directory", "state", "verify", "--state", filepath.Join(t.TempDir(), "none"))
+	expect(cli.ExitOK, "holds no such range", "state", "verify", "--partition", "9")
+	expect(cli.ExitUsage, "no such directory", "state", "verify", "--state", filepath.Join(t.TempDir(), "none"))
 	forge(t, a.state)
-	e = expect(exitGuarantee, fmt.Sprintf("delete %s, the worker restores it", a.state), "state", "verify")
+	e = expect(cli.ExitGuarantee, fmt.Sprintf("delete %s, the worker restores it", a.state), "state", "verify")
 	if !strings.Contains(e.stdout, `"made up"`) || strings.Count(e.stdout, "FAIL") != 1 {
 		t.Errorf("state verify:\n%s", e.stdout)
 	}
-	expect(exitOK, "removed ask-group-one-0", "leave", "one")
-	expect(exitUsage, "they have members of: none else", "leave", "one")
-	expect(exitOK, "no worker runs this stage", "doctor")
+	expect(cli.ExitOK, "removed ask-group-one-0", "leave", "one")
+	expect(cli.ExitUsage, "they have members of: none else", "leave", "one")
+	expect(cli.ExitOK, "no worker runs this stage", "doctor")
 }
 
 // forge puts a key into a state directory that no changelog has.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/config"
 	"firstseen/processor"
 	"firstseen/rules"
@@ -46,14 +47,14 @@ type explain struct {
 
 // Run explains one event. What was seen is asked of the brokers if the event is there or the configuration names any, of
 // a directory with --state, and of nobody else: then the answer says what it depends on.
-func (c *explainCmd) Run(a *app) error {
+func (c *explainCmd) Run(a *cli.App) error {
 	x, err := c.open(a)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	topic, partition, offset, inKafka := parseOffset(c.Event)
 	if inKafka && c.State != "" {
-		return usage(fmt.Errorf("%s is a record in Kafka, and --state keeps from asking the brokers: leave one of them out", c.Event))
+		return cli.Usage(fmt.Errorf("%s is a record in Kafka, and --state keeps from asking the brokers: leave one of them out", c.Event))
 	}
 	unreachable := x.connect(a, inKafka)
 	if x.lookup != nil {
@@ -64,17 +65,17 @@ func (c *explainCmd) Run(a *app) error {
 	}
 	var p *picked
 	if inKafka {
-		p, err = x.pickRecord(a.ctx, topic, partition, offset)
+		p, err = x.pickRecord(a.Ctx, topic, partition, offset)
 	} else if p, err = x.pickFile(a); err != nil {
-		err = usage(err)
+		err = cli.Usage(err)
 	}
 	if err != nil {
 		return err
 	}
 	if err := x.decode(p); err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
-	view, err := x.view(a.ctx, p)
+	view, err := x.view(a.Ctx, p)
 	if err != nil {
 		return err
 	}
@@ -82,18 +83,18 @@ func (c *explainCmd) Run(a *app) error {
 		view.Store.From = "not known: " + unreachable.Error()
 	}
 	if c.JSON {
-		enc := json.NewEncoder(a.stdout)
+		enc := json.NewEncoder(a.Stdout)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
 		err = enc.Encode(view)
 	} else {
-		err = view.print(a.stdout, c.Rule != "")
+		err = view.print(a.Stdout, c.Rule != "")
 	}
 	return errors.Join(unreachable, err)
 }
 
 // open loads the configuration and the rules.
-func (c *explainCmd) open(a *app) (x *explain, err error) {
+func (c *explainCmd) open(a *cli.App) (x *explain, err error) {
 	x = &explain{explainCmd: c, now: time.Now().UnixMilli()}
 	if !c.Now.IsZero() {
 		x.now = c.Now.UnixMilli()
@@ -117,12 +118,12 @@ func (c *explainCmd) open(a *app) (x *explain, err error) {
 }
 
 // connect opens what the store's knowledge is asked of.
-func (x *explain) connect(a *app, inKafka bool) (err error) {
+func (x *explain) connect(a *cli.App, inKafka bool) (err error) {
 	switch {
 	case x.State != "":
 		x.lookup, err = openDir(x.State, x.worker)
 	case inKafka || x.Config != "" || x.Set["brokers"] != "" || os.Getenv("FIRSTSEEN_BROKERS") != "":
-		x.lookup, err = processor.OpenLookup(a.ctx, x.worker)
+		x.lookup, err = processor.OpenLookup(a.Ctx, x.worker)
 	}
 	return err
 }
@@ -130,12 +131,12 @@ func (x *explain) connect(a *app, inKafka bool) (err error) {
 // openDir opens a state directory that nobody uses.
 func openDir(dir string, cfg processor.Config) (*processor.Lookup, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return nil, usage(fmt.Errorf("--state %s: no such directory", dir))
+		return nil, cli.Usage(fmt.Errorf("--state %s: no such directory", dir))
 	}
 	l, err := processor.OpenLookupDir(dir, cfg)
 	if errors.Is(err, state.ErrLocked) {
-		return nil, exitError{exitGuarantee, fmt.Errorf("%s is in use by a running worker or scan: leave --state out and give -c FILE, "+
-			"the changelog topics have the same; or stop it", dir)}
+		return nil, cli.Exit(cli.ExitGuarantee, fmt.Errorf("%s is in use by a running worker or scan: leave --state out and give -c FILE, "+
+			"the changelog topics have the same; or stop it", dir))
 	}
 	return l, err
 }
@@ -144,7 +145,7 @@ func openDir(dir string, cfg processor.Config) (*processor.Lookup, error) {
 func (x *explain) pickRecord(ctx context.Context, topic string, partition int32, offset int64) (*picked, error) {
 	r, err := x.lookup.Record(ctx, topic, partition, offset)
 	if errors.Is(err, processor.ErrNoRecord) || errors.Is(err, processor.ErrNoTopic) {
-		return nil, usage(err)
+		return nil, cli.Usage(err)
 	} else if err != nil {
 		return nil, err
 	}
@@ -162,9 +163,9 @@ func (x *explain) pickRecord(ctx context.Context, topic string, partition int32,
 	list.message(x.decoder(nil), m)
 	switch {
 	case x.Index < 0 && list.n > 1:
-		return nil, usage(fmt.Errorf("the message has %s: say which one with --index N\n%s", plural(int64(list.n), "record"), list.String()))
+		return nil, cli.Usage(fmt.Errorf("the message has %s: say which one with --index N\n%s", plural(int64(list.n), "record"), list.String()))
 	case x.Index >= list.n:
-		return nil, usage(fmt.Errorf("the message has %s, there is none with --index %d: they are counted from 0", plural(int64(list.n), "record"), x.Index))
+		return nil, cli.Usage(fmt.Errorf("the message has %s, there is none with --index %d: they are counted from 0", plural(int64(list.n), "record"), x.Index))
 	}
 	return &picked{message: m, index: max(x.Index, 0)}, nil
 }

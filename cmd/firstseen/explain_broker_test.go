@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/devbroker"
 )
 
@@ -52,12 +53,12 @@ func askWorker(t *testing.T, before func(*asking)) *asking {
 	ctx, cancel := context.WithCancel(context.Background())
 	var out lockedBuffer
 	code := make(chan int, 1)
-	go func() { code <- run(&app{ctx: ctx, stdout: &out, stderr: &out}, []string{"run", "-c", a.config}) }()
+	go func() { code <- run(&cli.App{Ctx: ctx, Stdout: &out, Stderr: &out}, []string{"run", "-c", a.config}) }()
 	ended := false
 	a.stop = func() {
 		if cancel(); !ended {
 			ended = true
-			if got := <-code; got != exitOK {
+			if got := <-code; got != cli.ExitOK {
 				t.Errorf("run: exit code %d\n%s", got, out.String())
 			}
 		}
@@ -198,10 +199,10 @@ func stateGet(t *testing.T, a *asking) {
 	if v := got[0]; v.Rule != newTermsRule || v.First != "2026-01-02T00:00:00Z" || v.Last != "2026-01-14T00:00:00Z" || v.New != "2026-01-21T00:00:00Z" || v.Count != 6 {
 		t.Errorf("got %+v", v)
 	}
-	if e := execute(t, nil, "state", "get", "-c", a.config, "--rule", newTermsRule+"x", "203.0.113.7"); e.code != exitUsage || !strings.Contains(e.stderr, `no such rule (did you mean "`+newTermsRule+`"?)`) {
+	if e := execute(t, nil, "state", "get", "-c", a.config, "--rule", newTermsRule+"x", "203.0.113.7"); e.code != cli.ExitUsage || !strings.Contains(e.stderr, `no such rule (did you mean "`+newTermsRule+`"?)`) {
 		t.Errorf("a rule of nobody's: exit code %d\n%s", e.code, e.stderr)
 	}
-	if e := execute(t, nil, "state", "get", "--state", a.state, "203.0.113.7"); e.code != exitGuarantee || !strings.Contains(e.stderr, "in use by a running worker or scan: leave --state out and give -c FILE") {
+	if e := execute(t, nil, "state", "get", "--state", a.state, "203.0.113.7"); e.code != cli.ExitGuarantee || !strings.Contains(e.stderr, "in use by a running worker or scan: leave --state out and give -c FILE") {
 		t.Errorf("the directory of a running worker: exit code %d\n%s", e.code, e.stderr)
 	}
 }
@@ -211,10 +212,10 @@ func askedWrongly(t *testing.T, a *asking) {
 		event, says string
 		code        int
 	}{
-		{"cloudtrail/0/1000", "no committed record of cloudtrail/0 has offset 1000", exitUsage},
-		{"cloudtrail/7/0", "cloudtrail has no partition 7, it has 2", exitUsage},
-		{"nothing/0/0", "the topic does not exist: nothing", exitUsage},
-		{"cloudtrail/0/3", "the message has 2 records: say which one with --index N\n  --index 0", exitUsage},
+		{"cloudtrail/0/1000", "no committed record of cloudtrail/0 has offset 1000", cli.ExitUsage},
+		{"cloudtrail/7/0", "cloudtrail has no partition 7, it has 2", cli.ExitUsage},
+		{"nothing/0/0", "the topic does not exist: nothing", cli.ExitUsage},
+		{"cloudtrail/0/3", "the message has 2 records: say which one with --index N\n  --index 0", cli.ExitUsage},
 	} {
 		e := execute(t, nil, "explain", "-c", a.config, c.event)
 		if e.code != c.code || !strings.Contains(e.stderr, c.says) {
@@ -222,7 +223,7 @@ func askedWrongly(t *testing.T, a *asking) {
 		}
 	}
 	e := execute(t, nil, "explain", "-c", a.config, "--set", "app=other", "cloudtrail/0/0")
-	if e.code != exitGuarantee || !strings.Contains(e.stderr, `no worker of app "other" has run here yet`) {
+	if e.code != cli.ExitGuarantee || !strings.Contains(e.stderr, `no worker of app "other" has run here yet`) {
 		t.Errorf("another app: exit code %d, %s", e.code, e.stderr)
 	}
 }
@@ -230,7 +231,7 @@ func askedWrongly(t *testing.T, a *asking) {
 // Without a broker that answers a file is explained all the same, and the exit code says that something is missing.
 func TestExplainUnreachable(t *testing.T) {
 	e := execute(t, strings.NewReader(anonymousRead("e", "203.0.113.7", "2026-01-10T00:00:00Z")), "explain", "--set", "brokers="+freeAddress(t), "-")
-	if e.code != exitGuarantee || !strings.HasPrefix(e.stdout, "Rule "+newTermsRule+" matches, and whether it alerts is not known") || !strings.Contains(e.stderr, "cannot reach Kafka") {
+	if e.code != cli.ExitGuarantee || !strings.HasPrefix(e.stdout, "Rule "+newTermsRule+" matches, and whether it alerts is not known") || !strings.Contains(e.stderr, "cannot reach Kafka") {
 		t.Errorf("exit code %d\n%s%s", e.code, e.stdout, e.stderr)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -72,7 +73,7 @@ func (k *knowledge) written(o *outcome) (decision, why string) {
 		case f.Reason != "":
 			return madeHeld, fmt.Sprintf("reason %s, it is at %s", f.Reason, f.Place)
 		default:
-			return madeAlert, or(f.Sentence, "it is at "+f.Place)
+			return madeAlert, cmp.Or(f.Sentence, "it is at "+f.Place)
 		}
 	}
 	if k.record != nil && o.force == processor.Never {
@@ -258,21 +259,6 @@ func (v *explainView) deadAnswer() string {
 		answer += "; it is at " + v.Store.Dead
 	}
 	return answer
-}
-
-// list joins words for a sentence.
-func list(words []string) string {
-	if n := len(words); n > 1 {
-		return strings.Join(words[:n-1], ", ") + " and " + words[n-1]
-	}
-	return strings.Join(words, "")
-}
-
-func or(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // span writes milliseconds as a rule file does: 7d, 12h, 15m, 90s.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/rules"
 	"firstseen/rules/kql"
 	"firstseen/schemas"
@@ -65,7 +66,7 @@ func parseOffset(text string) (topic string, partition int32, offset int64, ok b
 }
 
 // pickFile finds the record in a file or in standard input. Without --line the records of all its values count.
-func (x *explain) pickFile(a *app) (*picked, error) {
+func (x *explain) pickFile(a *cli.App) (*picked, error) {
 	in := input{path: x.Event}
 	if x.Event != "-" {
 		var err error
@@ -76,7 +77,7 @@ func (x *explain) pickFile(a *app) (*picked, error) {
 			return nil, fmt.Errorf("%s is a directory: name one file of it", x.Event)
 		}
 	}
-	r, err := in.open(a.ctx, a.stdin)
+	r, err := in.open(a.Ctx, a.Stdin)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"firstseen/cmd/firstseen/internal/cli"
 )
 
 const (
@@ -26,7 +28,7 @@ func explained(t *testing.T, stdin string, args ...string) explainView {
 	t.Helper()
 	e := execute(t, strings.NewReader(stdin), append([]string{"explain", "--json"}, args...)...)
 	var v explainView
-	if err := json.Unmarshal([]byte(e.stdout), &v); e.code != exitOK || err != nil {
+	if err := json.Unmarshal([]byte(e.stdout), &v); e.code != cli.ExitOK || err != nil {
 		t.Fatalf("explain %v: exit code %d, %v\n%s%s", args, e.code, err, e.stdout, e.stderr)
 	}
 	return v
@@ -76,7 +78,7 @@ func TestExplainAnswers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := execute(t, strings.NewReader(c.record), append([]string{"explain", now, "-"}, c.args...)...)
-			if first, _, _ := strings.Cut(e.stdout, "\n"); e.code != exitOK || !strings.HasPrefix(first, c.want) {
+			if first, _, _ := strings.Cut(e.stdout, "\n"); e.code != cli.ExitOK || !strings.HasPrefix(first, c.want) {
 				t.Errorf("exit code %d, got\n%s%s\nwant\n%s", e.code, first, e.stderr, c.want)
 			}
 		})
@@ -109,7 +111,7 @@ func TestExplainPicks(t *testing.T) {
 	file := write(t, "trail.json", `{"Records":[`+anonymousRead("a", "203.0.113.7", "2026-01-10T00:00:00Z")+`,{"eventVersion":"1.1","eventName":}, `+
 		anonymousRead("c", "203.0.113.8", "2026-01-10T00:00:00Z")+"]}\n"+anonymousRead("d", "203.0.113.9", "2026-01-10T00:00:00Z")+"\n")
 	e := execute(t, nil, "explain", now, file)
-	if e.code != exitUsage || !strings.Contains(e.stderr, "has 4 records: say which one with --index N") ||
+	if e.code != cli.ExitUsage || !strings.Contains(e.stderr, "has 4 records: say which one with --index N") ||
 		!strings.Contains(e.stderr, "--index 1    line 1     dead letter: invalid_json\n") || !strings.Contains(e.stderr, "--index 3    line 2     2026-01-10T00:00:00Z GetObject 203.0.113.9") {
 		t.Errorf("exit code %d\n%s", e.code, e.stderr)
 	}
@@ -126,7 +128,7 @@ func TestExplainPicks(t *testing.T) {
 		{"is a directory", filepath.Dir(file)}, {"no such file", "nowhere"}, {`no rule "x" is loaded`, "--rule=x " + file},
 		{"no such directory", "--index=0 --state=nowhere " + file}, {"--state keeps from asking the brokers", "--state=. cloudtrail/0/0"},
 	} {
-		if e := execute(t, nil, append([]string{"explain"}, strings.Fields(c.args)...)...); e.code != exitUsage || !strings.Contains(e.stderr, c.says) {
+		if e := execute(t, nil, append([]string{"explain"}, strings.Fields(c.args)...)...); e.code != cli.ExitUsage || !strings.Contains(e.stderr, c.says) {
 			t.Errorf("%s: exit code %d, %q; want %q", c.args, e.code, e.stderr, c.says)
 		}
 	}
@@ -165,11 +167,11 @@ func TestExplainWithState(t *testing.T) {
 	}
 	e := execute(t, nil, "state", "get", "--state", dir, "::ffff:203.0.113.7")
 	for _, part := range []string{"203.0.113.7  " + newTermsRule, "2026-01-02T00:00:00Z  2026-01-12T00:00:00Z  2026-01-19T00:00:00Z  3"} {
-		if e.code != exitOK || !strings.Contains(e.stdout, part) {
+		if e.code != cli.ExitOK || !strings.Contains(e.stdout, part) {
 			t.Errorf("state get: no %q in\n%s%s", part, e.stdout, e.stderr)
 		}
 	}
-	if e := execute(t, nil, "state", "get", "--state", dir, "192.0.2.77"); e.code != exitOK || !strings.HasPrefix(e.stdout, "nothing is known of 192.0.2.77") {
+	if e := execute(t, nil, "state", "get", "--state", dir, "192.0.2.77"); e.code != cli.ExitOK || !strings.HasPrefix(e.stdout, "nothing is known of 192.0.2.77") {
 		t.Errorf("state get: %d\n%s%s", e.code, e.stdout, e.stderr)
 	}
 }
@@ -184,14 +186,14 @@ func TestStateGetRules(t *testing.T) {
 		code int
 		says string
 	}{
-		{"e1", exitOK, "(gone, or not given with --rules; state "},
-		{"--rules " + rule + " e1", exitOK, "e1     acme.terms  2026-01-02T00:00:00Z"},
-		{"--rules " + rule + " --rule acme.terms e1", exitOK, "e1     acme.terms  2026-01-02T00:00:00Z"},
-		{"--preset aws-s3-unauthenticated-reads --rule aws-s3-unauthenticated-reads 203.0.113.7", exitOK, "203.0.113.7  aws-s3-unauthenticated-reads  "},
-		{"--rules " + rule + " --rule acme.term e1", exitUsage, `--rule acme.term: no such rule (did you mean "acme.terms"?); a rule of a file of yours needs --rules PATH`},
-		{"--rule acme.terms e1", exitUsage, "--rule acme.terms: no such rule; a rule of a file of yours needs --rules PATH"},
-		{"--rule aws-s3-unauthenticated-reads 203.0.113.7", exitUsage, "no such rule is loaded; it is a preset: add --preset aws-s3-unauthenticated-reads"},
-		{"--rule " + ipListRule + " 203.0.113.7", exitUsage, "the rule has no new_terms"},
+		{"e1", cli.ExitOK, "(gone, or not given with --rules; state "},
+		{"--rules " + rule + " e1", cli.ExitOK, "e1     acme.terms  2026-01-02T00:00:00Z"},
+		{"--rules " + rule + " --rule acme.terms e1", cli.ExitOK, "e1     acme.terms  2026-01-02T00:00:00Z"},
+		{"--preset aws-s3-unauthenticated-reads --rule aws-s3-unauthenticated-reads 203.0.113.7", cli.ExitOK, "203.0.113.7  aws-s3-unauthenticated-reads  "},
+		{"--rules " + rule + " --rule acme.term e1", cli.ExitUsage, `--rule acme.term: no such rule (did you mean "acme.terms"?); a rule of a file of yours needs --rules PATH`},
+		{"--rule acme.terms e1", cli.ExitUsage, "--rule acme.terms: no such rule; a rule of a file of yours needs --rules PATH"},
+		{"--rule aws-s3-unauthenticated-reads 203.0.113.7", cli.ExitUsage, "no such rule is loaded; it is a preset: add --preset aws-s3-unauthenticated-reads"},
+		{"--rule " + ipListRule + " 203.0.113.7", cli.ExitUsage, "the rule has no new_terms"},
 	} {
 		e := execute(t, nil, append([]string{"state", "get", "--state", dir}, strings.Fields(c.args)...)...)
 		if e.code != c.code || !strings.Contains(e.stdout+e.stderr, c.says) {

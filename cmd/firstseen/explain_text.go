@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"firstseen/rules"
 )
@@ -56,7 +56,7 @@ func (v *explainView) printMessage(s *sheet) {
 	m := &v.Message
 	fmt.Fprintf(s, "\nrecord\n")
 	if m.Topic != "" {
-		s.line("from", "%s/%d/%d, record %d of %d, written %s", m.Topic, m.Partition, m.Offset, m.Index, m.Records, or(m.Timestamp, "at an unknown time"))
+		s.line("from", "%s/%d/%d, record %d of %d, written %s", m.Topic, m.Partition, m.Offset, m.Index, m.Records, cmp.Or(m.Timestamp, "at an unknown time"))
 	} else {
 		s.line("from", "%s, line %d, record %d of %d", m.File, m.Line, m.Index, m.Records)
 	}
@@ -96,7 +96,7 @@ func (s *sheet) field(f fieldView) {
 
 // print writes what there is to say about a rule.
 func (r *ruleView) print(s *sheet) {
-	fmt.Fprintf(s, "\nrule %s (%s)\n", r.Rule, or(r.File, "no file"))
+	fmt.Fprintf(s, "\nrule %s (%s)\n", r.Rule, cmp.Or(r.File, "no file"))
 	if r.Mode != "active" {
 		s.line("mode", "%s", r.Mode)
 	}
@@ -190,7 +190,7 @@ func (o *outcome) print(s *sheet) {
 		s.line("term", "%s = %s", o.Fields[i], shown(t, 200))
 	}
 	if o.Terms == nil {
-		s.line("group", "%s", or(shown(shownGroup(o.rule, o.Group), 200), "the rule"))
+		s.line("group", "%s", cmp.Or(shown(shownGroup(o.rule, o.Group), 200), "the rule"))
 	}
 	if o.History != "" {
 		since := ""
@@ -240,23 +240,4 @@ func inBrackets(words []string) string {
 		return ""
 	}
 	return " [" + strings.Join(words, " ") + "]"
-}
-
-// shown is text from the network as a terminal may get it: on one line, cut, and with what does not print spelled out.
-func shown(text string, most int) string {
-	var b strings.Builder
-	n := 0
-	for _, r := range text {
-		if n++; n > most {
-			b.WriteString("...")
-			break
-		}
-		if unicode.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
-			q := strconv.QuoteRuneToASCII(r)
-			b.WriteString(q[1 : len(q)-1])
-		}
-	}
-	return b.String()
 }

@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"firstseen/rules"
 	"firstseen/rules/kql"
 	"firstseen/schemas"
-	"firstseen/schemas/wire"
 )
 
 // The decisions about a rule and an event; a closed list, in the order in which the answer names them.
@@ -255,12 +253,4 @@ func (p *picked) values(name string) []string {
 		}
 	}
 	return nil
-}
-
-// stamp writes Unix milliseconds as RFC 3339.
-func stamp(ms int64) string {
-	if ms == wire.NoTime {
-		return ""
-	}
-	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.999Z")
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/traffic"
 )
 
@@ -33,20 +34,20 @@ type sink interface {
 }
 
 // Run writes until there are enough records, or until it is interrupted.
-func (c *genCmd) Run(a *app) error {
+func (c *genCmd) Run(a *cli.App) error {
 	toTopics := c.Config != "" || c.Brokers != "" || len(c.Set) > 0
 	switch {
 	case toTopics && c.Out != "":
-		return usage(errors.New("gen: --out is for a file; with a configuration or brokers the records go to topics"))
+		return cli.Usage(errors.New("gen: --out is for a file; with a configuration or brokers the records go to topics"))
 	case c.Count < 0 || c.Rate < 0:
-		return usage(errors.New("gen: --count and --rate cannot be negative"))
+		return cli.Usage(errors.New("gen: --count and --rate cannot be negative"))
 	case c.Count == 0 && c.Rate == 0:
 		c.Count = 10_000
 	}
 	o := c.options(toTopics, time.Now())
 	g, err := traffic.New(o)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	sum := &genSummary{model: traffic.NewModel(), seed: o.Seed, began: time.Now()}
 	var to sink
@@ -58,14 +59,14 @@ func (c *genCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	err = c.pump(a.ctx, g, to)
-	if a.ctx.Err() != nil && errors.Is(err, a.ctx.Err()) {
+	err = c.pump(a.Ctx, g, to)
+	if a.Ctx.Err() != nil && errors.Is(err, a.Ctx.Err()) {
 		err = nil
 	}
 	if closing := to.close(); err == nil {
 		err = closing
 	}
-	sum.print(a.stderr)
+	sum.print(a.Stderr)
 	return err
 }
 
@@ -117,7 +118,7 @@ func (c *genCmd) pump(ctx context.Context, g *traffic.Generator, to sink) error 
 			return err
 		}
 		if c.Rate > 0 {
-			pause(ctx, tick)
+			cli.Pause(ctx, tick)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -126,29 +127,19 @@ func (c *genCmd) pump(ctx context.Context, g *traffic.Generator, to sink) error 
 	return nil
 }
 
-// pause waits, or less if ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}
-
 // genFile is a file or standard output: one record a line.
 type genFile struct {
 	*lines
 	sum *genSummary
 }
 
-func (c *genCmd) openFile(a *app, sum *genSummary) (sink, error) {
+func (c *genCmd) openFile(a *cli.App, sum *genSummary) (sink, error) {
 	if c.Out == "" || c.Out == "-" {
-		return genFile{&lines{name: "standard output", w: bufio.NewWriter(a.stdout)}, sum}, nil
+		return genFile{&lines{name: "standard output", w: bufio.NewWriter(a.Stdout)}, sum}, nil
 	}
 	to, err := createLines(c.Out)
 	if err != nil {
-		return nil, usage(fmt.Errorf("gen: %w", err))
+		return nil, cli.Usage(fmt.Errorf("gen: %w", err))
 	}
 	return genFile{to, sum}, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/config"
 	"firstseen/devbroker"
 	"firstseen/traffic"
@@ -23,7 +24,7 @@ import (
 func generated(t *testing.T, args ...string) execution {
 	t.Helper()
 	e := execute(t, nil, append([]string{"gen"}, args...)...)
-	if e.code != exitOK {
+	if e.code != cli.ExitOK {
 		t.Fatalf("gen %s: exit code %d\n%s", strings.Join(args, " "), e.code, e.stderr)
 	}
 	return e
@@ -129,7 +130,7 @@ func TestGenToTopics(t *testing.T) {
 	}
 
 	e := execute(t, nil, "gen", "--brokers", b.Addr(), "--set", "sources=[{topic: trail}]")
-	if e.code != exitGuarantee || !strings.Contains(e.stderr, "trail") || !strings.Contains(e.stderr, "topics create") {
+	if e.code != cli.ExitGuarantee || !strings.Contains(e.stderr, "trail") || !strings.Contains(e.stderr, "topics create") {
 		t.Errorf("a topic that is not there: exit code %d, %s", e.code, e.stderr)
 	}
 }
@@ -205,9 +206,9 @@ func TestGenInterrupted(t *testing.T) {
 	defer cancel()
 	out, stderr := &stopAt{text: "s3.amazonaws.com", stop: cancel}, &bytes.Buffer{}
 	began := time.Now()
-	code := run(&app{ctx: ctx, stdout: out, stderr: stderr}, []string{"gen", "--rate", "1000"})
+	code := run(&cli.App{Ctx: ctx, Stdout: out, Stderr: stderr}, []string{"gen", "--rate", "1000"})
 	n := strings.Count(out.String(), "\n")
-	if code != exitOK || !strings.HasPrefix(stderr.String(), plural(int64(n), "record")) {
+	if code != cli.ExitOK || !strings.HasPrefix(stderr.String(), plural(int64(n), "record")) {
 		t.Errorf("exit code %d after %d records: %s", code, n, stderr)
 	}
 	if most := int(1000*time.Since(began).Seconds()) + 1; n > most {
@@ -221,13 +222,13 @@ func TestGenRefuses(t *testing.T) {
 		code int
 		says string
 	}{
-		{"--brokers 127.0.0.1:1 --count 1", exitGuarantee, "127.0.0.1:1"},
-		{"--brokers 127.0.0.1:1 --out x", exitUsage, "--out"},
-		{"--anonymous 2", exitUsage, "anonymous"},
-		{"--count -1", exitUsage, "--count"},
-		{"--kind azure", exitUsage, "--kind"},
-		{"--out " + filepath.Join("no", "such", "folder"), exitUsage, "no such file"},
-		{"--set sourcse=x", exitUsage, "sources"},
+		{"--brokers 127.0.0.1:1 --count 1", cli.ExitGuarantee, "127.0.0.1:1"},
+		{"--brokers 127.0.0.1:1 --out x", cli.ExitUsage, "--out"},
+		{"--anonymous 2", cli.ExitUsage, "anonymous"},
+		{"--count -1", cli.ExitUsage, "--count"},
+		{"--kind azure", cli.ExitUsage, "--kind"},
+		{"--out " + filepath.Join("no", "such", "folder"), cli.ExitUsage, "no such file"},
+		{"--set sourcse=x", cli.ExitUsage, "sources"},
 	} {
 		e := execute(t, nil, append([]string{"gen"}, strings.Fields(c.args)...)...)
 		if e.code != c.code || !strings.Contains(e.stderr, c.says) {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
+
+	"firstseen/cmd/firstseen/internal/cli"
 )
 
 const (
@@ -21,23 +23,23 @@ const (
 func TestImport(t *testing.T) {
 	out := t.TempDir()
 	e := execute(t, nil, "import", "elastic", elastic+"query.toml")
-	if e.code != exitOK || !strings.Contains(e.stdout, "\nid: 0d9c3a54-5d0c-4a53-9a7e-3f6f3a0f8c11\n") || e.stderr != "1 rule imported, 0 not\n" {
+	if e.code != cli.ExitOK || !strings.Contains(e.stdout, "\nid: 0d9c3a54-5d0c-4a53-9a7e-3f6f3a0f8c11\n") || e.stderr != "1 rule imported, 0 not\n" {
 		t.Errorf("%+v", e)
 	}
-	if e = execute(t, nil, "import", "elastic", elastic); e.code != exitUsage || !strings.Contains(e.stderr, "name a directory with -o") {
+	if e = execute(t, nil, "import", "elastic", elastic); e.code != cli.ExitUsage || !strings.Contains(e.stderr, "name a directory with -o") {
 		t.Errorf("%+v", e)
 	}
-	if e = execute(t, nil, "import", "elastic", elastic, "-o", out); e.code != exitOK || !strings.Contains(e.stderr, "new_terms.toml: rule.building_block_type: ") {
+	if e = execute(t, nil, "import", "elastic", elastic, "-o", out); e.code != cli.ExitOK || !strings.Contains(e.stderr, "new_terms.toml: rule.building_block_type: ") {
 		t.Errorf("%+v", e)
 	}
-	if e = execute(t, nil, "import", "panther", panther, "-o", out); e.code != exitOK || !strings.HasSuffix(e.stderr, "2 rules imported, 0 not\n") {
+	if e = execute(t, nil, "import", "panther", panther, "-o", out); e.code != cli.ExitOK || !strings.HasSuffix(e.stderr, "2 rules imported, 0 not\n") {
 		t.Errorf("%+v", e)
 	}
-	if e = execute(t, nil, "lint", out); e.code != exitOK || !strings.HasPrefix(e.stderr, "6 rules checked") ||
+	if e = execute(t, nil, "lint", out); e.code != cli.ExitOK || !strings.HasPrefix(e.stderr, "6 rules checked") ||
 		!strings.Contains(e.stdout, "warning: rule 5c5a8f20-8f5d-4b3e-8c43-7a7d0a0c6f02: source.as.number is looked up in a database of networks") {
 		t.Errorf("%+v", e)
 	}
-	if e = execute(t, nil, "test", filepath.Join(out, "errors.yaml")); e.code != exitOK {
+	if e = execute(t, nil, "test", filepath.Join(out, "errors.yaml")); e.code != cli.ExitOK {
 		t.Errorf("Panther's tests of a rule whose logic is ours: %+v", e)
 	}
 
@@ -45,13 +47,13 @@ func TestImport(t *testing.T) {
 	if err := os.WriteFile(edited, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if e = execute(t, nil, "import", "elastic", elastic, "-o", out); e.code != exitUsage || !strings.Contains(e.stderr, edited+" is there and differs: --force replaces it\n") {
+	if e = execute(t, nil, "import", "elastic", elastic, "-o", out); e.code != cli.ExitUsage || !strings.Contains(e.stderr, edited+" is there and differs: --force replaces it\n") {
 		t.Errorf("%+v", e)
 	}
 	if text := readFile(t, edited); text != "mine" {
 		t.Errorf("the file was replaced by %s", text)
 	}
-	if e = execute(t, nil, "import", "elastic", elastic, "-o", out, "--force"); e.code != exitOK || readFile(t, edited) == "mine" {
+	if e = execute(t, nil, "import", "elastic", elastic, "-o", out, "--force"); e.code != cli.ExitOK || readFile(t, edited) == "mine" {
 		t.Errorf("%+v", e)
 	}
 }
@@ -75,11 +77,11 @@ func TestImportRefuses(t *testing.T) {
 		filepath.Join(dir, "c.toml") + ": its id 0d9c3a54-5d0c-4a53-9a7e-3f6f3a0f8c11 is also that of " + filepath.Join(dir, "a.toml"),
 		"1 rule imported, 2 not",
 	} {
-		if e.code != exitUsage || !strings.Contains(e.stderr, want) {
+		if e.code != cli.ExitUsage || !strings.Contains(e.stderr, want) {
 			t.Errorf("exit code %d, no %s in\n%s", e.code, want, e.stderr)
 		}
 	}
-	if e = execute(t, nil, "import", "panther", dir); e.code != exitUsage || !strings.Contains(e.stderr, "no file ending in .yml or .yaml") {
+	if e = execute(t, nil, "import", "panther", dir); e.code != cli.ExitUsage || !strings.Contains(e.stderr, "no file ending in .yml or .yaml") {
 		t.Errorf("%+v", e)
 	}
 }
@@ -121,11 +123,11 @@ severity: low
 	}
 	log := write(t, "log.json", records)
 	e := execute(t, nil, "scan", "--no-builtin", "--rules", rule, "--asn", database, log)
-	if e.code != exitOK || strings.Count(e.stdout, "\n") != 1 || !strings.Contains(e.stdout, "From Example, Inc.") {
+	if e.code != cli.ExitOK || strings.Count(e.stdout, "\n") != 1 || !strings.Contains(e.stdout, "From Example, Inc.") {
 		t.Errorf("%+v", e)
 	}
 	e = execute(t, nil, "scan", "--no-builtin", "--rules", rule, log)
-	if e.code != exitUsage || !strings.Contains(e.stderr, "rule acme.owner: source.as.organization.name is looked up in a database of networks, and none is named") {
+	if e.code != cli.ExitUsage || !strings.Contains(e.stderr, "rule acme.owner: source.as.organization.name is looked up in a database of networks, and none is named") {
 		t.Errorf("%+v", e)
 	}
 }

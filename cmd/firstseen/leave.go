@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/processor"
 )
 
@@ -13,17 +14,17 @@ type leaveCmd struct {
 }
 
 // Run takes a lost worker out of the groups, so that its partitions move at once.
-func (c *leaveCmd) Run(a *app) error {
+func (c *leaveCmd) Run(a *cli.App) error {
 	wc, err := outside(c.loadAny())
 	if err != nil {
 		return err
 	}
-	err = processor.Leave(a.ctx, wc, c.Instance, func(line string) { fmt.Fprintln(a.stdout, line) })
+	err = processor.Leave(a.Ctx, wc, c.Instance, func(line string) { fmt.Fprintln(a.Stdout, line) })
 	if errors.Is(err, processor.ErrNoMember) {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	if err == nil {
-		fmt.Fprintln(a.stderr, "a worker of this name that still runs joins again: stop it first")
+		fmt.Fprintln(a.Stderr, "a worker of this name that still runs joins again: stop it first")
 	}
 	return err
 }

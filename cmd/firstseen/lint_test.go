@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"firstseen/cmd/firstseen/internal/cli"
 )
 
 const goodRule = `id: acme.r1
@@ -32,21 +34,21 @@ func TestLint(t *testing.T) {
 		stdout []string
 		stderr string
 	}{
-		{nil, exitOK, nil, "2 rules checked, 0 warnings\n"},
-		{[]string{good}, exitOK, nil, "1 rule checked, 0 warnings\n"},
-		{[]string{filepath.Dir(good)}, exitOK, nil, "1 rule checked, 0 warnings\n"},
-		{[]string{poor}, exitOK, []string{
+		{nil, cli.ExitOK, nil, "2 rules checked, 0 warnings\n"},
+		{[]string{good}, cli.ExitOK, nil, "1 rule checked, 0 warnings\n"},
+		{[]string{filepath.Dir(good)}, cli.ExitOK, nil, "1 rule checked, 0 warnings\n"},
+		{[]string{poor}, cli.ExitOK, []string{
 			poor + ": warning: rule acme.r1: it dedups by a title that is always the same: one alert a period for the whole rule",
 			poor + ": warning: rule acme.r1: it has no tests",
 		}, "1 rule checked, 2 warnings\n"},
-		{[]string{good, bad}, exitUsage, []string{
+		{[]string{good, bad}, cli.ExitUsage, []string{
 			bad + `:5:9: query: unknown field "buckt" (did you mean "bucket"?)`,
 			bad + `:8:1: unknown key "severty" in rule (did you mean "severity"?)`,
 		}, " errors\n"},
-		{[]string{"missing.yaml"}, exitUsage, []string{"missing.yaml: no such file"}, "1 error\n"},
-		{[]string{"-c", config}, exitOK, nil, "3 rules checked, 0 warnings\n"},
-		{[]string{"-c", config, poor}, exitOK, []string{"it has no tests"}, "4 rules checked, 2 warnings\n"},
-		{[]string{"-c", badConfig, "-c", badOverride}, exitUsage, []string{
+		{[]string{"missing.yaml"}, cli.ExitUsage, []string{"missing.yaml: no such file"}, "1 error\n"},
+		{[]string{"-c", config}, cli.ExitOK, nil, "3 rules checked, 0 warnings\n"},
+		{[]string{"-c", config, poor}, cli.ExitOK, []string{"it has no tests"}, "4 rules checked, 2 warnings\n"},
+		{[]string{"-c", badConfig, "-c", badOverride}, cli.ExitUsage, []string{
 			badConfig + `:2:1: unknown key "stat" (did you mean "state"?)`,
 			"override acme.r1: no rule with this id is loaded",
 		}, "2 errors\n"},

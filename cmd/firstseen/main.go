@@ -6,29 +6,15 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
-	"github.com/alecthomas/kong"
-
-	"firstseen/processor"
-	"firstseen/state"
+	"firstseen/cmd/firstseen/internal/cli"
 )
 
 // version is set by the build.
 var version = "dev"
-
-// The exit codes of every command.
-const (
-	exitOK        = 0
-	exitFindings  = 1
-	exitUsage     = 2
-	exitGuarantee = 3
-)
 
 // commands is the command line. Each command is in a file of its own and has a method Run(*app) error.
 type commands struct {
@@ -53,72 +39,13 @@ type commands struct {
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
-// app is what commands share: the streams, and a context that ends at the first SIGINT or SIGTERM.
-type app struct {
-	ctx    context.Context
-	stdin  io.Reader
-	stdout io.Writer
-	stderr io.Writer
-}
-
-// exitError carries the exit code of an error. A nil err says that everything has been said already.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e exitError) Error() string {
-	if e.err == nil {
-		return fmt.Sprintf("exit code %d", e.code)
-	}
-	return e.err.Error()
-}
-
-func (e exitError) Unwrap() error { return e.err }
-
-// usage marks an error of usage or configuration.
-func usage(err error) error { return exitError{exitUsage, err} }
-
 func main() {
+	cli.Version = version
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	a := &app{ctx: ctx, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	a := &cli.App{Ctx: ctx, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	os.Exit(run(a, os.Args[1:]))
 }
 
 // run executes one command line and returns the exit code.
-func run(a *app, args []string) int {
-	var cli commands
-	code := -1
-	parser, err := kong.New(&cli, kong.Name("firstseen"), kong.Writers(a.stdout, a.stderr), kong.Exit(func(c int) { code = c }),
-		kong.Description("Detects first-seen and unapproved access to S3 buckets, exactly once."), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
-	if err != nil {
-		fmt.Fprintln(a.stderr, "firstseen:", err)
-		return exitUsage
-	}
-	parsed, err := parser.Parse(args)
-	if code >= 0 { // --help
-		return code
-	}
-	if err != nil {
-		fmt.Fprintf(a.stderr, "firstseen: %v\nRun firstseen --help for usage.\n", err)
-		return exitUsage
-	}
-	err = parsed.Run(a)
-	var exit exitError
-	switch {
-	case err == nil:
-		return exitOK
-	case errors.As(err, &exit):
-		if exit.err != nil {
-			fmt.Fprintln(a.stderr, "firstseen:", exit.err)
-		}
-		return exit.code
-	case errors.Is(err, processor.ErrGuarantee), errors.Is(err, processor.ErrUnreachable), errors.Is(err, processor.ErrNoTopic),
-		errors.Is(err, state.ErrFailed), errors.Is(err, state.ErrCorrupt):
-		fmt.Fprintln(a.stderr, "firstseen:", err)
-		return exitGuarantee
-	}
-	fmt.Fprintln(a.stderr, "firstseen:", err)
-	return exitUsage
-}
+func run(a *cli.App, args []string) int { return cli.Run(&commands{}, a, args) }

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/config"
 	"firstseen/rules"
 )
@@ -70,7 +71,7 @@ func (r *reloader) read(cfg *config.Config) (*rules.Set, error) {
 func loadRules(cfg *config.Config, log *slog.Logger) (*rules.Set, error) {
 	set, err := (&reloader{log: log}).read(cfg)
 	if err != nil {
-		return nil, usage(err)
+		return nil, cli.Usage(err)
 	}
 	return set, nil
 }

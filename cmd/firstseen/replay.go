@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/config"
 	"firstseen/processor"
 	"firstseen/processor/stage"
@@ -45,7 +46,7 @@ func (c *replayCmd) Help() string {
 // replay is one run.
 type replay struct {
 	*replayCmd
-	app       *app
+	app       *cli.App
 	cfg       processor.Config
 	base      *rules.Set
 	candidate *rules.Set
@@ -69,7 +70,7 @@ type logSource interface {
 }
 
 // Run replays and reports. It exits with 0 whatever came of it, unless --fail-on-diff is given.
-func (c *replayCmd) Run(a *app) (err error) {
+func (c *replayCmd) Run(a *cli.App) (err error) {
 	r := &replay{replayCmd: c, app: a}
 	if err := r.open(); err != nil {
 		return err
@@ -77,19 +78,19 @@ func (c *replayCmd) Run(a *app) (err error) {
 	defer func() { err = errors.Join(err, r.scratch.close()) }()
 	switch err := r.run(); {
 	case errors.Is(err, context.Canceled):
-		return exitError{exitGuarantee, errors.New("interrupted")}
+		return cli.Exit(cli.ExitGuarantee, errors.New("interrupted"))
 	case err != nil:
 		return err
 	}
-	print := func() error { return r.report.text(a.stdout, c.Limit) }
+	print := func() error { return r.report.text(a.Stdout, c.Limit) }
 	if c.JSON {
-		print = func() error { return r.report.json(a.stdout) }
+		print = func() error { return r.report.json(a.Stdout) }
 	}
 	if err := print(); err != nil {
 		return err
 	}
 	if c.FailOnDiff && r.report.differs() {
-		return exitError{exitFindings, nil}
+		return cli.Exit(cli.ExitFindings, nil)
 	}
 	return nil
 }
@@ -99,11 +100,11 @@ func (r *replay) open() error {
 	c, a := r.replayCmd, r.app
 	switch {
 	case len(c.Paths) > 0 && c.Against == "alerts":
-		return usage(errors.New("files have no topic of alerts: name a file of alerts with --alerts FILE, or compare with the configured rules (--against rules)"))
+		return cli.Usage(errors.New("files have no topic of alerts: name a file of alerts with --alerts FILE, or compare with the configured rules (--against rules)"))
 	case len(c.Alerts) > 0 && c.Against == "rules":
-		return usage(errors.New("--alerts and --against rules are two things to compare with"))
+		return cli.Usage(errors.New("--alerts and --against rules are two things to compare with"))
 	case len(c.Paths) > 0 && (c.From != "24h" || c.To != "latest" || c.Warm != ""):
-		return usage(errors.New("--from, --to and --warm are for topics; of files all is replayed"))
+		return cli.Usage(errors.New("--from, --to and --warm are for topics; of files all is replayed"))
 	}
 	if c.Against == "auto" {
 		c.Against = "alerts"
@@ -119,7 +120,7 @@ func (r *replay) open() error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	if err := r.loadRules(conf, log); err != nil {
 		return err
 	}
@@ -152,7 +153,7 @@ func (r *replay) loadRules(conf *config.Config, log *slog.Logger) (err error) {
 	r.candidate = r.base
 	if len(r.Rules) > 0 {
 		if r.candidate, err = candidateRules(configRules(conf), r.base, r.Rules); err != nil {
-			return usage(err)
+			return cli.Usage(err)
 		}
 	}
 	for _, id := range r.Only {
@@ -161,7 +162,7 @@ func (r *replay) loadRules(conf *config.Config, log *slog.Logger) (err error) {
 			for _, rule := range r.candidate.Rules() {
 				ids = append(ids, rule.ID())
 			}
-			return usage(fmt.Errorf("--only %s: no rule with this id is loaded, only %s", id, strings.Join(ids, ", ")))
+			return cli.Usage(fmt.Errorf("--only %s: no rule with this id is loaded, only %s", id, strings.Join(ids, ", ")))
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/traffic"
 )
 
@@ -37,7 +38,7 @@ func TestReplayFiles(t *testing.T) {
 	} {
 		e := execute(t, nil, append(append([]string{"replay", "--json"}, strings.Fields(test.args)...), oldest)...)
 		var r replayReport
-		if err := json.Unmarshal([]byte(e.stdout), &r); err != nil || e.code != exitOK {
+		if err := json.Unmarshal([]byte(e.stdout), &r); err != nil || e.code != cli.ExitOK {
 			t.Errorf("%s: exit code %d, %v\n%s", test.args, e.code, err, e.stderr)
 			continue
 		}
@@ -72,7 +73,7 @@ func TestReplayText(t *testing.T) {
 		"added\n" + line("+", "192.0.2.1", trail+":1") + line("+", "192.0.2.2", trail+":3") + "  and 1 more; --limit N shows more, --json all\n\n" +
 		"gone\n" + line("-", "192.0.2.9", other+":1") + "\n" +
 		"dead letters\n  2 unknown_shape, first at " + trail + ":2: "
-	if !strings.HasPrefix(e.stdout, want) || e.code != exitOK {
+	if !strings.HasPrefix(e.stdout, want) || e.code != cli.ExitOK {
 		t.Errorf("exit code %d\n%s%s\nwant %s", e.code, e.stdout, e.stderr, want)
 	}
 }
@@ -85,28 +86,28 @@ func TestReplayExitCodes(t *testing.T) {
 		code int
 		says string
 	}{
-		{"--alerts " + none + " " + trail, exitOK, ""},
-		{"--alerts " + none + " --fail-on-diff " + trail, exitFindings, ""},
-		{"--fail-on-diff " + trail, exitOK, ""},
-		{"missing.json", exitUsage, "missing.json: no such file"},
-		{"--alerts missing.json " + trail, exitUsage, "--alerts: open missing.json: no such file"},
-		{"--alerts " + trail + " " + trail, exitUsage, trail + ":1: this is no alert of ours"},
-		{"--alerts " + none + " --against rules " + trail, exitUsage, "two things to compare with"},
-		{"--against alerts " + trail, exitUsage, "--alerts FILE"},
-		{"--from 7d " + trail, exitUsage, "--from, --to and --warm are for topics"},
-		{"--rules missing.yaml " + trail, exitUsage, "missing.yaml: no such file"},
-		{"--only x " + trail, exitUsage, "--only x: no rule with this id"},
-		{"--state-dir missing " + trail, exitUsage, "missing"},
-		{"", exitUsage, "sources"},
-		{"-c " + config + " --from yesterday", exitUsage, `--from: "yesterday" is none of`},
-		{"-c " + config + " --to logs/0", exitUsage, `--to: "logs/0" is not topic/partition:offset`},
-		{"-c " + config + " --warm soon", exitUsage, `--warm: "soon" is not a duration`},
+		{"--alerts " + none + " " + trail, cli.ExitOK, ""},
+		{"--alerts " + none + " --fail-on-diff " + trail, cli.ExitFindings, ""},
+		{"--fail-on-diff " + trail, cli.ExitOK, ""},
+		{"missing.json", cli.ExitUsage, "missing.json: no such file"},
+		{"--alerts missing.json " + trail, cli.ExitUsage, "--alerts: open missing.json: no such file"},
+		{"--alerts " + trail + " " + trail, cli.ExitUsage, trail + ":1: this is no alert of ours"},
+		{"--alerts " + none + " --against rules " + trail, cli.ExitUsage, "two things to compare with"},
+		{"--against alerts " + trail, cli.ExitUsage, "--alerts FILE"},
+		{"--from 7d " + trail, cli.ExitUsage, "--from, --to and --warm are for topics"},
+		{"--rules missing.yaml " + trail, cli.ExitUsage, "missing.yaml: no such file"},
+		{"--only x " + trail, cli.ExitUsage, "--only x: no rule with this id"},
+		{"--state-dir missing " + trail, cli.ExitUsage, "missing"},
+		{"", cli.ExitUsage, "sources"},
+		{"-c " + config + " --from yesterday", cli.ExitUsage, `--from: "yesterday" is none of`},
+		{"-c " + config + " --to logs/0", cli.ExitUsage, `--to: "logs/0" is not topic/partition:offset`},
+		{"-c " + config + " --warm soon", cli.ExitUsage, `--warm: "soon" is not a duration`},
 	} {
 		e := execute(t, nil, append([]string{"replay"}, strings.Fields(test.args)...)...)
 		if e.code != test.code || !strings.Contains(e.stderr, test.says) {
 			t.Errorf("replay %s: exit code %d, want %d with %q:\n%s", test.args, e.code, test.code, test.says, e.stderr)
 		}
-		if test.code == exitUsage && e.stdout != "" {
+		if test.code == cli.ExitUsage && e.stdout != "" {
 			t.Errorf("replay %s: a report before the error: %s", test.args, e.stdout)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/processor"
 	"firstseen/processor/stage"
 	"firstseen/rules"
@@ -46,7 +47,7 @@ func (r *replay) run() error {
 			return err
 		}
 	}
-	err := r.source.each(r.app.ctx, func(m schemas.Message, within, learn bool) error {
+	err := r.source.each(r.app.Ctx, func(m schemas.Message, within, learn bool) error {
 		in = within
 		return r.message(m, within, learn)
 	})
@@ -160,7 +161,7 @@ func (r *replay) readAlerts() error {
 		}
 		for _, name := range r.Alerts {
 			if err := r.readAlertFile(name); err != nil {
-				return usage(fmt.Errorf("--alerts: %w", err))
+				return cli.Usage(fmt.Errorf("--alerts: %w", err))
 			}
 		}
 		return nil
@@ -199,7 +200,7 @@ func (r *replay) readAlertTopics() error {
 	}
 	cfg := r.cfg
 	cfg.Sources = []processor.Source{{Topic: cfg.App + ".alerts"}, {Topic: cfg.App + ".suppressed"}}
-	topics, err := processor.OpenRange(r.app.ctx, cfg, from, processor.Latest)
+	topics, err := processor.OpenRange(r.app.Ctx, cfg, from, processor.Latest)
 	if errors.Is(err, processor.ErrNoTopic) {
 		return fmt.Errorf("%w: is %s the app of a deployment? --against rules compares with the configured rules instead", err, cfg.App)
 	}
@@ -207,7 +208,7 @@ func (r *replay) readAlertTopics() error {
 		return err
 	}
 	strange := 0
-	err = topics.Each(r.app.ctx, func(rec *kgo.Record) error {
+	err = topics.Each(r.app.Ctx, func(rec *kgo.Record) error {
 		a, bad := readAlert(rec.Value, func(name string) string {
 			for _, h := range rec.Headers {
 				if h.Key == name {
@@ -232,7 +233,7 @@ func (r *replay) readAlertTopics() error {
 	if source.learned > 0 {
 		r.note("%s of the range were learned by the deployment when it began, and made no alerts: they are not compared", plural(source.learned, "message"))
 	}
-	unread, err := source.Unread(r.app.ctx)
+	unread, err := source.Unread(r.app.Ctx)
 	if len(unread) > 0 {
 		r.note("the deployment has not read all of %s yet: what is in the rest may count as added", strings.Join(unread, ", "))
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/config"
 	"firstseen/processor"
 	"firstseen/schemas"
@@ -32,11 +33,11 @@ func (r *replay) openRange() (*replayRange, error) {
 	now := time.Now()
 	from, err := processor.ParsePoint(r.From, now)
 	if err != nil {
-		return nil, usage(fmt.Errorf("--from: %w", err))
+		return nil, cli.Usage(fmt.Errorf("--from: %w", err))
 	}
 	to, err := processor.ParsePoint(r.To, now)
 	if err != nil {
-		return nil, usage(fmt.Errorf("--to: %w", err))
+		return nil, cli.Usage(fmt.Errorf("--to: %w", err))
 	}
 	var warm time.Duration
 	if r.Warm == "" {
@@ -44,25 +45,25 @@ func (r *replay) openRange() (*replayRange, error) {
 	} else {
 		d, err := config.ParseDuration(r.Warm)
 		if err != nil && r.Warm != "0" {
-			return nil, usage(fmt.Errorf("--warm: %w", err))
+			return nil, cli.Usage(fmt.Errorf("--warm: %w", err))
 		}
 		warm = time.Duration(d)
 	}
 	s := &replayRange{alerts: func() int64 { return r.would.n }}
-	if s.Range, err = processor.OpenRange(r.app.ctx, r.cfg, from, to); err != nil {
+	if s.Range, err = processor.OpenRange(r.app.Ctx, r.cfg, from, to); err != nil {
 		return nil, err
 	}
 	if warm > 0 {
-		if err := s.WarmUp(r.app.ctx, warm); err != nil {
+		if err := s.WarmUp(r.app.Ctx, warm); err != nil {
 			return nil, err
 		}
 	}
 	if r.Against == "alerts" && len(r.Alerts) == 0 {
-		if s.learned, err = s.SkipLearned(r.app.ctx); err != nil {
+		if s.learned, err = s.SkipLearned(r.app.Ctx); err != nil {
 			return nil, err
 		}
 	}
-	if s.bar = newProgress(r.app.stderr, s.Total()); s.bar != nil {
+	if s.bar = newProgress(r.app.Stderr, s.Total()); s.bar != nil {
 		s.bar.unit = grouped
 	}
 	return s, nil
@@ -112,20 +113,20 @@ func (s *replayRange) describe(r *replayReport) {
 
 // replayFiles is files, read one after the other.
 type replayFiles struct {
-	app    *app
+	app    *cli.App
 	inputs []input
 	bounds schemas.Bounds
 	format schemas.Format
 	bar    *progress
 }
 
-func openReplayFiles(c *replayCmd, a *app, bounds schemas.Bounds) (*replayFiles, error) {
+func openReplayFiles(c *replayCmd, a *cli.App, bounds schemas.Bounds) (*replayFiles, error) {
 	inputs, err := findInputs(c.Paths)
 	if err != nil {
-		return nil, usage(err)
+		return nil, cli.Usage(err)
 	}
 	format, _ := schemas.ParseFormat(c.Format)
-	return &replayFiles{app: a, inputs: inputs, bounds: bounds, format: format, bar: newProgress(a.stderr, totalSize(inputs))}, nil
+	return &replayFiles{app: a, inputs: inputs, bounds: bounds, format: format, bar: newProgress(a.Stderr, totalSize(inputs))}, nil
 }
 
 func (s *replayFiles) each(ctx context.Context, fn func(m schemas.Message, in, learn bool) error) error {
@@ -140,7 +141,7 @@ func (s *replayFiles) each(ctx context.Context, fn func(m schemas.Message, in, l
 }
 
 func (s *replayFiles) read(ctx context.Context, in input, now int64, fn func(m schemas.Message, in, learn bool) error) error {
-	r, err := in.open(ctx, s.app.stdin)
+	r, err := in.open(ctx, s.app.Stdin)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/processor"
 	"firstseen/traffic"
 )
@@ -19,7 +20,7 @@ import (
 func (d *replayed) replay(args ...string) (r replayReport) {
 	d.t.Helper()
 	e := execute(d.t, nil, append([]string{"replay", "-c", d.file, "--json"}, args...)...)
-	if e.code != exitOK {
+	if e.code != cli.ExitOK {
 		d.t.Fatalf("replay %v: exit code %d\n%s", args, e.code, e.stderr)
 	}
 	if err := json.Unmarshal([]byte(e.stdout), &r); err != nil {
@@ -159,7 +160,7 @@ func TestReplayOfCandidates(t *testing.T) {
 		if against := d.replay(append(args, "--against", "rules")...); fmt.Sprint(against.sum()) != fmt.Sprint(s) {
 			t.Errorf("%s: against the rules %+v, against the alerts %+v", test.name, against.sum(), s)
 		}
-		if e := execute(t, nil, append([]string{"replay", "-c", d.file, "--fail-on-diff", "--limit", "1"}, args...)...); e.code != exitFindings {
+		if e := execute(t, nil, append([]string{"replay", "-c", d.file, "--fail-on-diff", "--limit", "1"}, args...)...); e.code != cli.ExitFindings {
 			t.Errorf("%s: exit code %d with --fail-on-diff\n%s%s", test.name, e.code, e.stdout, e.stderr)
 		}
 	}

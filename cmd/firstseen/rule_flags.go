@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/config"
 	"firstseen/rules"
 )
@@ -43,7 +44,7 @@ func (f *ruleFlags) load(stderr io.Writer) (*rules.Set, error) {
 	}
 	set, warnings, err := rules.Load(o)
 	if err != nil {
-		return nil, usage(err)
+		return nil, cli.Usage(err)
 	}
 	for _, w := range warnings {
 		fmt.Fprintln(stderr, "warning:", w)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/rules"
 	"firstseen/rules/builtin"
 )
@@ -17,7 +18,7 @@ func TestRulesList(t *testing.T) {
 	const reads = "aws-s3-unauthenticated-reads"
 	good := write(t, "good.yaml", goodRule)
 	e := execute(t, nil, "rules", "list", "--rules", good, "--preset", reads, "--set", "acme.r1.mode=shadow", "--set", "acme.r1.threshold=4")
-	if e.code != exitOK || !strings.Contains(e.stderr, "4 rules loaded, ruleset ") || !strings.Contains(e.stderr, "8 presets available: name them") {
+	if e.code != cli.ExitOK || !strings.Contains(e.stderr, "4 rules loaded, ruleset ") || !strings.Contains(e.stderr, "8 presets available: name them") {
 		t.Errorf("exit code %d, %s", e.code, e.stderr)
 	}
 	var got []string
@@ -57,7 +58,7 @@ func TestRulesShow(t *testing.T) {
 	config := write(t, "firstseen.yml", "strict: true\nrules: {presets: [aws-s3-unauthenticated-reads], overrides: {"+ip+": {dedup: {period: 2h}}}}\n")
 	for _, id := range append(builtin.Presets(), ip, "aws-s3-unauthenticated-bucket-access-by-rare-source") {
 		e := execute(t, nil, "rules", "show", "-c", config, "--set", id+`.query="x y" and not source.ip: 10.0.0.0/8`, "--set", id+".severity=critical", id)
-		if e.code != exitOK {
+		if e.code != cli.ExitOK {
 			t.Fatalf("exit code %d, %s", e.code, e.stderr)
 		}
 		shown := write(t, "shown.yaml", e.stdout)
@@ -75,7 +76,7 @@ func TestRulesShow(t *testing.T) {
 			t.Errorf("%s is changed by the configuration: %v", id, configured)
 		}
 	}
-	if e := execute(t, nil, "rules", "show", "--schema"); e.code != exitOK || e.stdout != string(rules.Schema) {
+	if e := execute(t, nil, "rules", "show", "--schema"); e.code != cli.ExitOK || e.stdout != string(rules.Schema) {
 		t.Errorf("the schema: exit code %d", e.code)
 	}
 	for want, args := range map[string][]string{
@@ -83,7 +84,7 @@ func TestRulesShow(t *testing.T) {
 		`no rule "aws-s3-unauthenticated-read" is loaded (did you mean "aws-s3-unauthenticated-reads"?)`: {"aws-s3-unauthenticated-read"},
 		`no rule "acme.r1" is loaded`: {"acme.r1"},
 	} {
-		if e := execute(t, nil, append([]string{"rules", "show"}, args...)...); e.code != exitUsage || !strings.Contains(e.stderr, want) {
+		if e := execute(t, nil, append([]string{"rules", "show"}, args...)...); e.code != cli.ExitUsage || !strings.Contains(e.stderr, want) {
 			t.Errorf("%v: exit code %d, %s", args, e.code, e.stderr)
 		}
 	}
@@ -94,7 +95,7 @@ func TestRulesNew(t *testing.T) {
 	for _, kind := range []string{"new-terms", "allowlist", "query", "threshold"} {
 		for _, dataset := range []string{"aws.cloudtrail", "aws.s3access"} {
 			file := filepath.Join(t.TempDir(), "r.yaml")
-			if e := execute(t, nil, "rules", "new", "acme.r_1-x", "--kind", kind, "--dataset", dataset, "-o", file); e.code != exitOK ||
+			if e := execute(t, nil, "rules", "new", "acme.r_1-x", "--kind", kind, "--dataset", dataset, "-o", file); e.code != cli.ExitOK ||
 				!strings.Contains(e.stderr, "wrote "+file) || !strings.Contains(e.stderr, "rules show --schema > "+filepath.Join(filepath.Dir(file), schemaFile)) {
 				t.Fatalf("%s, %s: exit code %d, %s", kind, dataset, e.code, e.stderr)
 			}
@@ -105,10 +106,10 @@ func TestRulesNew(t *testing.T) {
 			if !strings.HasPrefix(string(text), "# yaml-language-server: $schema="+schemaFile+"\n") {
 				t.Errorf("%s, %s: begins with %.60q", kind, dataset, text)
 			}
-			if e := execute(t, nil, "lint", file); e.code != exitOK || e.stdout != "" || e.stderr != "1 rule checked, 0 warnings\n" {
+			if e := execute(t, nil, "lint", file); e.code != cli.ExitOK || e.stdout != "" || e.stderr != "1 rule checked, 0 warnings\n" {
 				t.Errorf("%s, %s: lint: exit code %d, %s%s", kind, dataset, e.code, e.stdout, e.stderr)
 			}
-			if e := execute(t, nil, "test", "--min-tests", "3", file); e.code != exitOK || !strings.Contains(e.stdout, "3 passed, 0 failed") {
+			if e := execute(t, nil, "test", "--min-tests", "3", file); e.code != cli.ExitOK || !strings.Contains(e.stdout, "3 passed, 0 failed") {
 				t.Errorf("%s, %s: test: exit code %d, %s%s", kind, dataset, e.code, e.stdout, e.stderr)
 			}
 			set, _, err := rules.Load(rules.LoadOptions{Paths: []string{file}, NoBuiltin: true})
@@ -124,21 +125,21 @@ func TestRulesNew(t *testing.T) {
 
 func TestRulesNewOverwritesNothing(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if e := execute(t, nil, "rules", "new", "acme.r1"); e.code != exitOK {
+	if e := execute(t, nil, "rules", "new", "acme.r1"); e.code != cli.ExitOK {
 		t.Fatal(e.stderr)
 	}
 	if err := os.WriteFile("acme.r1.yaml", []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	e := execute(t, nil, "rules", "new", "acme.r1")
-	if text, err := os.ReadFile("acme.r1.yaml"); err != nil || string(text) != "mine" || e.code != exitUsage || !strings.Contains(e.stderr, "acme.r1.yaml is there already") {
+	if text, err := os.ReadFile("acme.r1.yaml"); err != nil || string(text) != "mine" || e.code != cli.ExitUsage || !strings.Contains(e.stderr, "acme.r1.yaml is there already") {
 		t.Errorf("exit code %d, %s; the file has %q, %v", e.code, e.stderr, text, err)
 	}
-	if e := execute(t, nil, "rules", "new", "007", "-o", "-"); e.code != exitOK || !strings.Contains(e.stdout, `id: "007"`) || !strings.Contains(e.stdout, "lint 007.yaml") {
+	if e := execute(t, nil, "rules", "new", "007", "-o", "-"); e.code != cli.ExitOK || !strings.Contains(e.stdout, `id: "007"`) || !strings.Contains(e.stdout, "lint 007.yaml") {
 		t.Errorf("exit code %d, %s%s", e.code, e.stdout, e.stderr)
 	}
 	for _, id := range []string{"a b", "../x", `"`, "#x"} {
-		if e := execute(t, nil, "rules", "new", id); e.code != exitUsage || !strings.Contains(e.stderr, "letters, digits, dots") {
+		if e := execute(t, nil, "rules", "new", id); e.code != cli.ExitUsage || !strings.Contains(e.stderr, "letters, digits, dots") {
 			t.Errorf("%q: exit code %d, %s", id, e.code, e.stderr)
 		}
 	}
@@ -153,20 +154,20 @@ func TestPresetsAtTheCommandLine(t *testing.T) {
 		code int
 		want string // in stdout or stderr
 	}{
-		{[]string{"lint", "-c", config}, exitOK, "2 rules checked"},
-		{[]string{"lint", "--preset", "AWS.S3.ServerAccess.Error"}, exitOK, "1 rule checked"},
-		{[]string{"rules", "list", "-c", config}, exitOK, "2 rules loaded"},
-		{[]string{"run", "-c", config, "--set", "rules.presets=AWS.S3.ServerAccess.Error", "--print-config"}, exitOK, "[AWS.S3.ServerAccess.Error]"},
-		{[]string{"run", "-c", config, "--set", "rules.presets=AWS.S3.ServerAccess.Eror", "--print-config"}, exitUsage, `(did you mean "AWS.S3.ServerAccess.Error"?)`},
-		{[]string{"scan", "--no-builtin", "--preset", "AWS.S3.ServerAccess.Insecure", "--output", "text", log}, exitOK, "Unencrypted access to S3 bucket acme"},
-		{[]string{"scan", "--preset", "AWS.S3.ServerAccess.Insecur", log}, exitUsage, `(did you mean "AWS.S3.ServerAccess.Insecure"?)`},
+		{[]string{"lint", "-c", config}, cli.ExitOK, "2 rules checked"},
+		{[]string{"lint", "--preset", "AWS.S3.ServerAccess.Error"}, cli.ExitOK, "1 rule checked"},
+		{[]string{"rules", "list", "-c", config}, cli.ExitOK, "2 rules loaded"},
+		{[]string{"run", "-c", config, "--set", "rules.presets=AWS.S3.ServerAccess.Error", "--print-config"}, cli.ExitOK, "[AWS.S3.ServerAccess.Error]"},
+		{[]string{"run", "-c", config, "--set", "rules.presets=AWS.S3.ServerAccess.Eror", "--print-config"}, cli.ExitUsage, `(did you mean "AWS.S3.ServerAccess.Error"?)`},
+		{[]string{"scan", "--no-builtin", "--preset", "AWS.S3.ServerAccess.Insecure", "--output", "text", log}, cli.ExitOK, "Unencrypted access to S3 bucket acme"},
+		{[]string{"scan", "--preset", "AWS.S3.ServerAccess.Insecur", log}, cli.ExitUsage, `(did you mean "AWS.S3.ServerAccess.Insecure"?)`},
 	} {
 		e := execute(t, nil, c.args...)
 		if e.code != c.code || !strings.Contains(e.stdout+e.stderr, c.want) {
 			t.Errorf("%v: exit code %d, want %d; no %s in %s%s", c.args, e.code, c.code, c.want, e.stdout, e.stderr)
 		}
 	}
-	if e := execute(t, nil, "test"); e.code != exitOK || !strings.Contains(e.stdout, "PASS  aws-s3-unauthenticated-by-source-network/Addresses of one network are one source") {
+	if e := execute(t, nil, "test"); e.code != cli.ExitOK || !strings.Contains(e.stdout, "PASS  aws-s3-unauthenticated-by-source-network/Addresses of one network are one source") {
 		t.Errorf("the tests of the built-in rules and presets: exit code %d\n%s%s", e.code, e.stdout, e.stderr)
 	}
 }

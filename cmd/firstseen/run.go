@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/config"
 	"firstseen/devbroker"
 	"firstseen/processor"
@@ -57,7 +58,7 @@ func (f *configFlags) load(more map[string]string) (*config.Config, error) {
 	}
 	cfg, err := config.Load(config.Layers{Base: f.base, File: f.Config, Environ: os.Environ(), Flags: flags})
 	if err != nil {
-		return nil, usage(err)
+		return nil, cli.Usage(err)
 	}
 	return cfg, nil
 }
@@ -76,7 +77,7 @@ type runCmd struct {
 }
 
 // Run runs the worker until SIGINT or SIGTERM, then finishes the transactions in hand.
-func (c *runCmd) Run(a *app) error {
+func (c *runCmd) Run(a *cli.App) error {
 	more := map[string]string{"stages": strings.Join(c.Stages, ",")}
 	if c.From != "" {
 		more["learning"] = "from " + c.From
@@ -93,13 +94,13 @@ func (c *runCmd) Run(a *app) error {
 		return err
 	}
 	if c.PrintConfig {
-		return cfg.Print(a.stdout)
+		return cfg.Print(a.Stdout)
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
-	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	log := slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: level}))
 	for _, w := range cfg.Warnings() {
 		log.Warn("configuration", "warning", w)
 	}
@@ -107,7 +108,7 @@ func (c *runCmd) Run(a *app) error {
 	files := &reloader{config: c.Config, load: func() (*config.Config, error) { return c.load(more) }, every: time.Second, log: log}
 	set, err := files.read(cfg)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	if c.Dev {
 		broker, err := startDevBroker(c.DevPort, c.DevData, cfg, log)
@@ -115,14 +116,14 @@ func (c *runCmd) Run(a *app) error {
 			if errors.Is(err, syscall.EADDRINUSE) {
 				err = fmt.Errorf("%w: choose another port with --dev-port", err)
 			}
-			return exitError{exitGuarantee, err}
+			return cli.Exit(cli.ExitGuarantee, err)
 		}
 		defer func() {
 			if err := broker.Close(); err != nil {
 				log.Error("embedded broker", "error", err)
 			}
 		}()
-		fmt.Fprintf(a.stderr, "%s\nIt listens on %s. Write logs to the topics %s, or: firstseen gen --brokers %[2]s\nRead alerts from %[4]s.alerts, or: firstseen tail --set brokers=%[2]s --set app=%[4]s\n",
+		fmt.Fprintf(a.Stderr, "%s\nIt listens on %s. Write logs to the topics %s, or: firstseen gen --brokers %[2]s\nRead alerts from %[4]s.alerts, or: firstseen tail --set brokers=%[2]s --set app=%[4]s\n",
 			devbroker.Notice, broker.Addr(), topicNames(cfg), cfg.App)
 	}
 	reg := prometheus.NewRegistry()
@@ -132,18 +133,18 @@ func (c *runCmd) Run(a *app) error {
 	}
 	wc.ChangeSources = c.ChangeSources
 	if err := inject(&wc); err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	w, err := processor.New(wc)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	stop, err := serve(cfg.HTTP.Listen, w, reg, log)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	defer stop()
-	ctx, cancel := context.WithCancel(a.ctx)
+	ctx, cancel := context.WithCancel(a.Ctx)
 	defer cancel()
 	files.worker = w
 	go files.watch(ctx)
@@ -181,14 +182,14 @@ func softwareVersion(v string) string {
 func workerConfig(cfg *config.Config, set *rules.Set, log *slog.Logger, reg prometheus.Registerer) (processor.Config, error) {
 	conn, err := cfg.ClientOpts()
 	if err != nil {
-		return processor.Config{}, usage(err)
+		return processor.Config{}, cli.Usage(err)
 	}
 	dir, err := filepath.Abs(cfg.State.Dir)
 	if err != nil {
-		return processor.Config{}, usage(err)
+		return processor.Config{}, cli.Usage(err)
 	}
 	wc := processor.Config{
-		App: cfg.App, Instance: cfg.Instance, Client: append(conn, kgo.SoftwareNameAndVersion("firstseen", softwareVersion(version))),
+		App: cfg.App, Instance: cfg.Instance, Client: append(conn, kgo.SoftwareNameAndVersion("firstseen", softwareVersion(cli.Version))),
 		Rules: set, StateDir: dir, StateCache: int64(cfg.State.Cache), StateMemTable: int(cfg.State.MemTable), StateMinFree: int64(cfg.State.MinFree),
 		Lanes:      map[processor.Stage]int{processor.StageIngest: cfg.Lanes.Ingest, processor.StageDetect: cfg.Lanes.Detect, processor.StageGroup: cfg.Lanes.Group},
 		Partitions: int32(cfg.Partition), Replication: int16(cfg.Replicas),
@@ -200,12 +201,12 @@ func workerConfig(cfg *config.Config, set *rules.Set, log *slog.Logger, reg prom
 		Timing: processor.Timing{Transaction: time.Duration(cfg.Commit.Transaction), Session: time.Duration(cfg.Commit.Session),
 			Rebalance: time.Duration(cfg.Commit.Rebalance)},
 		PurgeAfter: time.Duration(cfg.Purge), CloseAfter: time.Duration(cfg.Close), Leave: cfg.Stop == "leave",
-		SourceGapContinue: cfg.OnGap == "continue", Learning: learningOf(cfg.Learning, time.Now()), Version: version, Log: log, Metrics: reg,
+		SourceGapContinue: cfg.OnGap == "continue", Learning: learningOf(cfg.Learning, time.Now()), Version: cli.Version, Log: log, Metrics: reg,
 	}
 	for _, s := range cfg.Sources {
 		format, ok := schemas.ParseFormat(s.Format)
 		if !ok {
-			return wc, usage(fmt.Errorf("sources: topic %s: format %q is not one of auto, cloudtrail, s3access", s.Topic, s.Format))
+			return wc, cli.Usage(fmt.Errorf("sources: topic %s: format %q is not one of auto, cloudtrail, s3access", s.Topic, s.Format))
 		}
 		wc.Sources = append(wc.Sources, processor.Source{Topic: s.Topic, Format: format})
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/devbroker"
 	"firstseen/traffic"
 )
@@ -49,32 +50,32 @@ http: {listen: %q}
 			t.Fatalf("%v: exit code %d, want %d and %q\n%s%s", args, e.code, code, part, e.stdout, e.stderr)
 		}
 	}
-	expect(exitOK, "trial.detect.changelog", "topics", "plan", "-c", file)
-	expect(exitGuarantee, "trial.findings is missing", "topics", "check", "-c", file)
-	expect(exitGuarantee, "source topic cloudtrail", "run", "-c", file)
-	expect(exitOK, "created trial.alerts", "topics", "create", "-c", file, "--sources", "3")
-	expect(exitOK, "8 topics as planned, 2 sources there", "topics", "check", "-c", file)
+	expect(cli.ExitOK, "trial.detect.changelog", "topics", "plan", "-c", file)
+	expect(cli.ExitGuarantee, "trial.findings is missing", "topics", "check", "-c", file)
+	expect(cli.ExitGuarantee, "source topic cloudtrail", "run", "-c", file)
+	expect(cli.ExitOK, "created trial.alerts", "topics", "create", "-c", file, "--sources", "3")
+	expect(cli.ExitOK, "8 topics as planned, 2 sources there", "topics", "check", "-c", file)
 
 	ctx, stop := context.WithCancel(t.Context())
 	var out lockedBuffer
 	code := make(chan int, 1)
-	go func() { code <- run(&app{ctx: ctx, stdout: &out, stderr: &out}, []string{"run", "-c", file}) }()
+	go func() { code <- run(&cli.App{Ctx: ctx, Stdout: &out, Stderr: &out}, []string{"run", "-c", file}) }()
 	awaitHTTP(t, "http://"+http+"/readyz", "ready")
-	expect(exitOK, "3,000 records", "gen", "-c", file, "--count", "3000", "--seed", "7", "--anonymous", "0.3")
+	expect(cli.ExitOK, "3,000 records", "gen", "-c", file, "--count", "3000", "--seed", "7", "--anonymous", "0.3")
 	e := execute(t, nil, "tail", "-c", file, "--from-start", "-n", "20")
-	if e.code != exitOK || strings.Count(e.stdout, "MEDIUM") != 20 {
+	if e.code != cli.ExitOK || strings.Count(e.stdout, "MEDIUM") != 20 {
 		t.Errorf("tail: exit code %d\n%s%s", e.code, e.stdout, e.stderr)
 	}
 	awaitHTTP(t, "http://"+http+"/metrics", "firstseen_records_total 3000")
 	awaitHTTP(t, "http://"+http+"/healthz", "ok")
-	expect(exitOK, "of rule "+traffic.NewTermsRule, "state", "reset", "-c", file, "--stage", "detect", "--rule", traffic.NewTermsRule)
+	expect(cli.ExitOK, "of rule "+traffic.NewTermsRule, "state", "reset", "-c", file, "--stage", "detect", "--rule", traffic.NewTermsRule)
 	stop()
-	if got := <-code; got != exitOK {
+	if got := <-code; got != cli.ExitOK {
 		t.Errorf("run: exit code %d\n%s", got, out.String())
 	}
-	expect(exitUsage, "either --use or --rule", "state", "reset", "-c", file, "--stage", "detect")
-	expect(exitUsage, "did you mean", "run", "-c", file, "--set", "brokrs=x")
-	expect(exitOK, "firstseen ", "version")
+	expect(cli.ExitUsage, "either --use or --rule", "state", "reset", "-c", file, "--stage", "detect")
+	expect(cli.ExitUsage, "did you mean", "run", "-c", file, "--set", "brokrs=x")
+	expect(cli.ExitOK, "firstseen ", "version")
 }
 
 // TestRunDev runs a worker on a broker in the same process.
@@ -89,21 +90,21 @@ func TestRunDev(t *testing.T) {
 	code := make(chan int, 1)
 	args := []string{"run", "--dev", "--dev-port", port, "--dev-data", filepath.Join(dir, "data"), "--set", "state.dir=" + filepath.Join(dir, "state"),
 		"--set", "http.listen=" + http}
-	go func() { code <- run(&app{ctx: ctx, stdout: &out, stderr: &out}, args) }()
+	go func() { code <- run(&cli.App{Ctx: ctx, Stdout: &out, Stderr: &out}, args) }()
 	awaitHTTP(t, "http://"+http+"/readyz", "ready")
 	if !strings.Contains(out.String(), devbroker.Notice) {
 		t.Errorf("it does not say what the broker is for:\n%s", out.String())
 	}
 	e := execute(t, nil, "gen", "--brokers", "127.0.0.1:"+port, "--count", "500", "--anonymous", "0.3")
-	if e.code != exitOK {
+	if e.code != cli.ExitOK {
 		t.Errorf("gen: exit code %d\n%s", e.code, e.stderr)
 	}
 	e = execute(t, nil, "tail", "--set", "brokers=127.0.0.1:"+port, "--from-start", "-n", "5", "--output", "json")
-	if e.code != exitOK || strings.Count(e.stdout, "\n") != 5 {
+	if e.code != cli.ExitOK || strings.Count(e.stdout, "\n") != 5 {
 		t.Errorf("tail: exit code %d\n%s%s", e.code, e.stdout, e.stderr)
 	}
 	stop()
-	if got := <-code; got != exitOK {
+	if got := <-code; got != cli.ExitOK {
 		t.Errorf("run: exit code %d\n%s", got, out.String())
 	}
 }

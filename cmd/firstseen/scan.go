@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/processor/stage"
 	"firstseen/rules"
 	"firstseen/schemas"
@@ -54,46 +55,46 @@ type scan struct {
 }
 
 // Run reads everything in the order given, writes alerts as they are made, and says at the end what it has met.
-func (c *scanCmd) Run(a *app) error {
+func (c *scanCmd) Run(a *cli.App) error {
 	signal.Ignore(syscall.SIGPIPE) // a reader that has had enough is an error of a write, so that files are closed
 	began := time.Now()
 	inputs, err := findInputs(c.Paths)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	s, err := c.open(a, inputs)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
-	err = s.run(a.stdin, inputs)
+	err = s.run(a.Stdin, inputs)
 	s.bar.clear()
 	err = errors.Join(err, s.close())
 	switch {
 	case errors.Is(err, syscall.EPIPE): // nobody is left to tell
 		err = nil
 	case errors.Is(err, context.Canceled):
-		err = exitError{exitGuarantee, errors.New("interrupted: what was read until then is reported, the state is as it was")}
+		err = cli.Exit(cli.ExitGuarantee, errors.New("interrupted: what was read until then is reported, the state is as it was"))
 		fallthrough
 	default:
-		s.summary(a.stderr, len(inputs), time.Since(began))
+		s.summary(a.Stderr, len(inputs), time.Since(began))
 	}
 	if err == nil && c.FailOnAlert && s.alerts.n > 0 {
-		return exitError{exitFindings, nil}
+		return cli.Exit(cli.ExitFindings, nil)
 	}
 	return err
 }
 
 // open makes a run ready: rules, outputs, state. Nothing is created before everything that is only read has been found
 // good.
-func (c *scanCmd) open(a *app, inputs []input) (*scan, error) {
+func (c *scanCmd) open(a *cli.App, inputs []input) (*scan, error) {
 	set, warnings, err := rules.Load(rules.LoadOptions{Paths: c.Rules, Presets: c.Preset, NoBuiltin: c.NoBuiltin, Strict: c.Strict, Set: c.Set, ASN: c.ASN})
 	if err != nil {
 		return nil, err
 	}
 	for _, w := range warnings {
-		fmt.Fprintln(a.stderr, "warning:", w)
+		fmt.Fprintln(a.Stderr, "warning:", w)
 	}
-	s := &scan{scanCmd: c, ctx: a.ctx, set: set, now: time.Now().UnixMilli(), history: wire.NoTime, bar: newProgress(a.stderr, totalSize(inputs))}
+	s := &scan{scanCmd: c, ctx: a.Ctx, set: set, now: time.Now().UnixMilli(), history: wire.NoTime, bar: newProgress(a.Stderr, totalSize(inputs))}
 	if !c.Now.IsZero() {
 		s.now = c.Now.UnixMilli()
 	}
@@ -102,7 +103,7 @@ func (c *scanCmd) open(a *app, inputs []input) (*scan, error) {
 	}
 	s.format, _ = schemas.ParseFormat(c.Format)
 	s.peek = schemas.NewDecoder(schemas.Config{Strict: c.Strict})
-	if err := s.openOutputs(a.stdout, inputs); err != nil {
+	if err := s.openOutputs(a.Stdout, inputs); err != nil {
 		return nil, err
 	}
 	cfg := stage.PipelineConfig{
@@ -113,7 +114,7 @@ func (c *scanCmd) open(a *app, inputs []input) (*scan, error) {
 		if s.memory, err = openMemory(c.State, set); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
-		fmt.Fprintln(a.stderr, s.memory)
+		fmt.Fprintln(a.Stderr, s.memory)
 		cfg.Terms, cfg.Windows, cfg.Commit = s.memory.written, s.memory.written, s.memory.commit
 	}
 	if s.pipeline, err = stage.NewPipeline(set, cfg); err != nil {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"firstseen/cmd/firstseen/internal/cli"
 )
 
 // anonymous is a record that the new-terms rule matches, on a line.
@@ -88,7 +90,7 @@ func TestScanBadInput(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			dlq := filepath.Join(t.TempDir(), "dlq")
 			e := execute(t, nil, "scan", now, "--dlq", dlq, write(t, "file", test.file))
-			if e.code != exitOK {
+			if e.code != cli.ExitOK {
 				t.Fatalf("exit code %d: %s", e.code, e.stderr)
 			}
 			wantSummary(t, e, test.says)
@@ -131,7 +133,7 @@ func TestScanDeadLetters(t *testing.T) {
 	long := strings.Repeat("ä", 400_000)
 	dlq := filepath.Join(t.TempDir(), "dlq")
 	file := write(t, "file", anonymous("192.0.2.1")+"<nonsense>\n"+"\xff\x00\n"+"x"+long+"\n"+records("12", anonymous("192.0.2.2")))
-	if e := execute(t, nil, "scan", now, "--dlq", dlq, file); e.code != exitOK {
+	if e := execute(t, nil, "scan", now, "--dlq", dlq, file); e.code != cli.ExitOK {
 		t.Fatal(e.stderr)
 	}
 	content, err := os.ReadFile(dlq)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/schemas/jsonscan"
 	"firstseen/traffic"
 )
@@ -136,7 +137,7 @@ func BenchmarkScan(b *testing.B) {
 	}
 	scan := func(args ...string) {
 		var stderr bytes.Buffer
-		if code := run(&app{ctx: b.Context(), stdout: io.Discard, stderr: &stderr}, append([]string{"scan"}, append(args, dir)...)); code != exitOK {
+		if code := run(&cli.App{Ctx: b.Context(), Stdout: io.Discard, Stderr: &stderr}, append([]string{"scan"}, append(args, dir)...)); code != cli.ExitOK {
 			b.Fatal(stderr.String())
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/traffic"
 )
 
@@ -44,7 +45,7 @@ func TestScanReadsFilesInParallel(t *testing.T) {
 			options := []string{"scan", now, "--set=aws-s3-unauthenticated-bucket-access-by-rare-source.max_alerts={count: 20, per: 5m}",
 				"--state", filepath.Join(kept, "state"), "--dlq", filepath.Join(kept, "dlq"), "--suppressed", filepath.Join(kept, "suppressed")}
 			e := execute(t, strings.NewReader(""), append(options, args...)...)
-			if e.code != exitOK {
+			if e.code != cli.ExitOK {
 				t.Fatalf("exit code %d: %s", e.code, e.stderr)
 			}
 			*alerts = e.stdout
@@ -95,7 +96,7 @@ func TestScanEndsAtAnUnreadableFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stdout, stderr strings.Builder
-	s, err := (&scanCmd{Format: "auto", Output: "text"}).open(&app{ctx: t.Context(), stdout: &stdout, stderr: &stderr}, inputs)
+	s, err := (&scanCmd{Format: "auto", Output: "text"}).open(&cli.App{Ctx: t.Context(), Stdout: &stdout, Stderr: &stderr}, inputs)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/state"
 )
 
@@ -24,7 +25,7 @@ func TestScanRemembers(t *testing.T) {
 		{second, "terms and 0 windows known after 1 run, recorded since 2020-02-11T03:33:11Z\n"},
 	} {
 		e := execute(t, nil, "scan", now, "--state", dir, part.file)
-		if e.code != exitOK || !strings.HasPrefix(e.stderr, "state "+dir+": ") || !strings.Contains(e.stderr, part.known) {
+		if e.code != cli.ExitOK || !strings.HasPrefix(e.stderr, "state "+dir+": ") || !strings.Contains(e.stderr, part.known) {
 			t.Fatalf("part %d: exit code %d\n%s", i, e.code, e.stderr)
 		}
 		for _, a := range documents(t, e.stdout) {
@@ -88,14 +89,14 @@ func TestScanLeavesTheStateOfAWorkerAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := execute(t, nil, "scan", "--state", dir, oldest)
-	if e.code != exitUsage || !strings.Contains(e.stderr, "in use by another process") {
+	if e.code != cli.ExitUsage || !strings.Contains(e.stderr, "in use by another process") {
 		t.Errorf("while it runs: exit code %d: %s", e.code, e.stderr)
 	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	e = execute(t, nil, "scan", "--state", dir, oldest)
-	if e.code != exitUsage || !strings.Contains(e.stderr, "is that of a worker") || e.stdout != "" {
+	if e.code != cli.ExitUsage || !strings.Contains(e.stderr, "is that of a worker") || e.stdout != "" {
 		t.Errorf("afterwards: exit code %d: %s", e.code, e.stderr)
 	}
 }

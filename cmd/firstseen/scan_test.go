@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/traffic"
 )
 
@@ -31,7 +32,7 @@ type execution struct {
 func execute(t *testing.T, stdin io.Reader, args ...string) execution {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code := run(&app{ctx: t.Context(), stdin: stdin, stdout: &stdout, stderr: &stderr}, args)
+	code := run(&cli.App{Ctx: t.Context(), Stdin: stdin, Stdout: &stdout, Stderr: &stderr}, args)
 	return execution{code, stdout.String(), stderr.String()}
 }
 
@@ -39,7 +40,7 @@ func execute(t *testing.T, stdin io.Reader, args ...string) execution {
 func scanned(t *testing.T, args ...string) []document {
 	t.Helper()
 	e := execute(t, nil, append([]string{"scan", now}, args...)...)
-	if e.code != exitOK {
+	if e.code != cli.ExitOK {
 		t.Fatalf("scan %s: exit code %d\n%s", strings.Join(args, " "), e.code, e.stderr)
 	}
 	return documents(t, e.stdout)
@@ -139,7 +140,7 @@ func TestScanInvictusIsSilent(t *testing.T) {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	e := execute(t, nil, append([]string{"scan", now}, files...)...)
-	if e.code != exitOK || e.stdout != "" {
+	if e.code != cli.ExitOK || e.stdout != "" {
 		t.Errorf("exit code %d, alerts %s", e.code, e.stdout)
 	}
 	wantSummary(t, e, "2,900 records in 55 files", "dead        0\n", "alerts      0\n")
@@ -256,24 +257,24 @@ func TestScanExitCodes(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{alerts}, exitOK, "alerts      1\n"},
-		{[]string{"--fail-on-alert", alerts}, exitFindings, "alerts      1\n"},
-		{[]string{"--fail-on-alert", none}, exitOK, "alerts      0\n"},
-		{[]string{alerts, "missing.json"}, exitUsage, "missing.json: no such file or directory"},
-		{[]string{}, exitUsage, "<path>"},
-		{[]string{"--format", "xml", none}, exitUsage, "--format"},
-		{[]string{"--now", "yesterday", none}, exitUsage, "--now"},
-		{[]string{"--rules", "missing.yaml", none}, exitUsage, "missing.yaml"},
-		{[]string{"--set", "x.mode=off", none}, exitUsage, "no rule with this id"},
-		{[]string{"--dlq", alerts, alerts}, exitUsage, "among what is read"},
-		{[]string{"--suppressed", alerts, filepath.Dir(alerts)}, exitUsage, "among what is read"},
-		{[]string{"--dlq", "x", "--suppressed", "./x", none}, exitUsage, "the same file"},
+		{[]string{alerts}, cli.ExitOK, "alerts      1\n"},
+		{[]string{"--fail-on-alert", alerts}, cli.ExitFindings, "alerts      1\n"},
+		{[]string{"--fail-on-alert", none}, cli.ExitOK, "alerts      0\n"},
+		{[]string{alerts, "missing.json"}, cli.ExitUsage, "missing.json: no such file or directory"},
+		{[]string{}, cli.ExitUsage, "<path>"},
+		{[]string{"--format", "xml", none}, cli.ExitUsage, "--format"},
+		{[]string{"--now", "yesterday", none}, cli.ExitUsage, "--now"},
+		{[]string{"--rules", "missing.yaml", none}, cli.ExitUsage, "missing.yaml"},
+		{[]string{"--set", "x.mode=off", none}, cli.ExitUsage, "no rule with this id"},
+		{[]string{"--dlq", alerts, alerts}, cli.ExitUsage, "among what is read"},
+		{[]string{"--suppressed", alerts, filepath.Dir(alerts)}, cli.ExitUsage, "among what is read"},
+		{[]string{"--dlq", "x", "--suppressed", "./x", none}, cli.ExitUsage, "the same file"},
 	} {
 		e := execute(t, nil, append([]string{"scan", "--now=2026-01-31T12:00:00Z"}, c.args...)...)
 		if e.code != c.code || !strings.Contains(e.stderr, c.says) {
 			t.Errorf("scan %v: exit code %d, want %d with %q:\n%s", c.args, e.code, c.code, c.says, e.stderr)
 		}
-		if c.code == exitUsage && e.stdout != "" {
+		if c.code == cli.ExitUsage && e.stdout != "" {
 			t.Errorf("scan %v: alerts before the error: %s", c.args, e.stdout)
 		}
 	}
@@ -344,8 +345,8 @@ func TestScanIntoABrokenPipe(t *testing.T) {
 	var stderr bytes.Buffer
 	dlq := filepath.Join(t.TempDir(), "dlq")
 	file := write(t, "file", "nonsense\n"+anonymous("192.0.2.1"))
-	code := run(&app{ctx: t.Context(), stdout: w, stderr: &stderr}, []string{"scan", now, "--dlq", dlq, file})
-	if code != exitOK || stderr.Len() > 0 {
+	code := run(&cli.App{Ctx: t.Context(), Stdout: w, Stderr: &stderr}, []string{"scan", now, "--dlq", dlq, file})
+	if code != cli.ExitOK || stderr.Len() > 0 {
 		t.Errorf("exit code %d: %s", code, &stderr)
 	}
 	if dead, err := os.ReadFile(dlq); err != nil || !bytes.Contains(dead, []byte("nonsense")) {
@@ -361,7 +362,7 @@ func TestScanInterrupted(t *testing.T) {
 	var stderr bytes.Buffer
 	code, dir := make(chan int), filepath.Join(t.TempDir(), "state")
 	go func() {
-		code <- run(&app{ctx: ctx, stdin: input, stdout: stdout, stderr: &stderr}, []string{"scan", now, "--state", dir, "-"})
+		code <- run(&cli.App{Ctx: ctx, Stdin: input, Stdout: stdout, Stderr: &stderr}, []string{"scan", now, "--state", dir, "-"})
 	}()
 	if _, err := io.WriteString(type_, anonymous("192.0.2.1")); err != nil {
 		t.Fatal(err)
@@ -371,7 +372,7 @@ func TestScanInterrupted(t *testing.T) {
 		t.Errorf("alert %v, %v", a, err)
 	}
 	interrupt()
-	if got := <-code; got != exitGuarantee || !strings.Contains(stderr.String(), "interrupted") {
+	if got := <-code; got != cli.ExitGuarantee || !strings.Contains(stderr.String(), "interrupted") {
 		t.Errorf("exit code %d: %s", got, &stderr)
 	}
 	type_.Close()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/processor"
 )
 
@@ -26,25 +27,25 @@ type stateResetCmd struct {
 }
 
 // Run writes the request to control, where the owners of the partitions find it, and prints their answers.
-func (c *stateResetCmd) Run(a *app) error {
+func (c *stateResetCmd) Run(a *cli.App) error {
 	if (c.Use == "") == (c.Rule == "") {
-		return usage(errors.New("state reset: give either --use or --rule"))
+		return cli.Usage(errors.New("state reset: give either --use or --rule"))
 	}
 	wc, err := outside(c.load(nil))
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(a.ctx, c.Wait)
+	ctx, cancel := context.WithTimeout(a.Ctx, c.Wait)
 	defer cancel()
 	answers := 0
 	err = processor.Ask(ctx, wc, processor.Request{Stage: processor.Stage(c.Stage), Topic: c.Topic, Partition: c.Partition, Use: c.Use, Rule: c.Rule},
 		func(partition, done string) {
 			answers++
-			fmt.Fprintf(a.stdout, "%s: %s\n", partition, done)
+			fmt.Fprintf(a.Stdout, "%s: %s\n", partition, done)
 		})
 	if errors.Is(err, context.DeadlineExceeded) {
-		return exitError{exitGuarantee, fmt.Errorf("the request is written, but not every partition has answered within %s (%d did): "+
-			"a partition answers when its owner runs; see /readyz of the workers", c.Wait, answers)}
+		return cli.Exit(cli.ExitGuarantee, fmt.Errorf("the request is written, but not every partition has answered within %s (%d did): "+
+			"a partition answers when its owner runs; see /readyz of the workers", c.Wait, answers))
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"text/tabwriter"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/processor"
 	"firstseen/rules"
 	"firstseen/rules/builtin"
@@ -39,7 +41,7 @@ type termView struct {
 }
 
 // Run prints what is remembered of the terms, by rule. The changelog is asked, not a worker: it has what is committed.
-func (c *stateGetCmd) Run(a *app) error {
+func (c *stateGetCmd) Run(a *cli.App) error {
 	cfg, err := c.loadAny()
 	if err != nil {
 		return err
@@ -53,14 +55,14 @@ func (c *stateGetCmd) Run(a *app) error {
 	if c.State != "" {
 		l, err = openDir(c.State, wc)
 	} else {
-		l, err = processor.OpenLookup(a.ctx, wc)
+		l, err = processor.OpenLookup(a.Ctx, wc)
 	}
 	if err != nil {
 		return err
 	}
 	defer l.Close() // it was only read
 	if err := c.checkRule(wc.Rules, l.RulesWithTerms()); err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	terms := make([]string, len(c.Terms))
 	for i, t := range c.Terms {
@@ -69,7 +71,7 @@ func (c *stateGetCmd) Run(a *app) error {
 			terms[i] = address.String()
 		}
 	}
-	known, err := l.Terms(a.ctx, terms)
+	known, err := l.Terms(a.Ctx, terms)
 	if err != nil {
 		return err
 	}
@@ -84,7 +86,7 @@ func (c *stateGetCmd) Run(a *app) error {
 		}
 		views = append(views, v)
 	}
-	return c.print(a.stdout, terms, views)
+	return c.print(a.Stdout, terms, views)
 }
 
 // checkRule says what is wrong with --rule. Known are the rules that are loaded and those that workers have run with.
@@ -126,7 +128,7 @@ func (c *stateGetCmd) print(w io.Writer, terms []string, views []termView) error
 				rule = "(gone, or not given with --rules; state " + v.State + ")"
 			}
 		}
-		_, werr := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", shown(list(v.Terms), 200), rule, v.First, v.Last, or(v.New, "-"), grouped(v.Count), v.Partition)
+		_, werr := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", shown(list(v.Terms), 200), rule, v.First, v.Last, cmp.Or(v.New, "-"), grouped(v.Count), v.Partition)
 		err = errors.Join(err, werr)
 	}
 	return errors.Join(err, t.Flush())

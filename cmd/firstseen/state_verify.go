@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/processor"
 	"firstseen/state"
 )
@@ -17,38 +19,38 @@ type stateVerifyCmd struct {
 }
 
 // Run compares every range of the directory with its changelog and prints a line for each.
-func (c *stateVerifyCmd) Run(a *app) error {
+func (c *stateVerifyCmd) Run(a *cli.App) error {
 	wc, err := outside(c.loadAny())
 	if err != nil {
 		return err
 	}
-	dir := or(c.State, wc.StateDir)
+	dir := cmp.Or(c.State, wc.StateDir)
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return usage(fmt.Errorf("%s: no such directory; name that of a stopped worker with --state DIR", dir))
+		return cli.Usage(fmt.Errorf("%s: no such directory; name that of a stopped worker with --state DIR", dir))
 	}
 	bad, ranges, shown := 0, 0, 0
-	err = processor.Verify(a.ctx, wc, dir, c.Partition, func(d processor.Difference) {
+	err = processor.Verify(a.Ctx, wc, dir, c.Partition, func(d processor.Difference) {
 		if shown++; shown <= c.Keys {
-			fmt.Fprintf(a.stdout, "differs  %s/%d  %s\n", d.Stage, d.Partition, d.Explain())
+			fmt.Fprintf(a.Stdout, "differs  %s/%d  %s\n", d.Stage, d.Partition, d.Explain())
 		}
 	}, func(v processor.Verified) {
 		ranges++
 		if !v.Equal() {
 			bad++
 		}
-		fmt.Fprintln(a.stdout, v.String())
+		fmt.Fprintln(a.Stdout, v.String())
 	})
 	switch {
 	case errors.Is(err, state.ErrLocked):
-		return exitError{exitGuarantee, fmt.Errorf("%s is in use by a running worker: stop it first", dir)}
+		return cli.Exit(cli.ExitGuarantee, fmt.Errorf("%s is in use by a running worker: stop it first", dir))
 	case errors.Is(err, state.ErrCorrupt), errors.Is(err, state.ErrFormat), errors.Is(err, state.ErrForeign):
-		return exitError{exitGuarantee, err}
+		return cli.Exit(cli.ExitGuarantee, err)
 	case err != nil:
 		return err
 	case bad > 0:
-		return exitError{exitGuarantee, fmt.Errorf("%d of %d ranges are not what their changelogs say: delete %s, the worker restores it from the changelogs when it starts", bad, ranges, dir)}
+		return cli.Exit(cli.ExitGuarantee, fmt.Errorf("%d of %d ranges are not what their changelogs say: delete %s, the worker restores it from the changelogs when it starts", bad, ranges, dir))
 	case ranges == 0:
-		fmt.Fprintf(a.stdout, "%s holds no such range\n", dir)
+		fmt.Fprintf(a.Stdout, "%s holds no such range\n", dir)
 	}
 	return nil
 }

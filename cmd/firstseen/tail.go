@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/processor"
 )
 
@@ -20,7 +21,7 @@ type tailCmd struct {
 }
 
 // Run prints alerts as a read_committed subscriber sees them, until it is interrupted.
-func (c *tailCmd) Run(a *app) error {
+func (c *tailCmd) Run(a *cli.App) error {
 	cfg, adm, done, err := connect(a, &c.configFlags)
 	if err != nil {
 		return err
@@ -30,7 +31,7 @@ func (c *tailCmd) Run(a *app) error {
 	if c.Suppressed {
 		topic = cfg.App + ".suppressed"
 	}
-	details, err := adm.ListTopics(a.ctx, topic)
+	details, err := adm.ListTopics(a.Ctx, topic)
 	if err != nil {
 		return fmt.Errorf("%w: %w", processor.ErrUnreachable, err)
 	}
@@ -39,7 +40,7 @@ func (c *tailCmd) Run(a *app) error {
 	}
 	opts, err := cfg.ClientOpts()
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	from := kgo.NewOffset().AtEnd()
 	if c.FromStart {
@@ -47,19 +48,19 @@ func (c *tailCmd) Run(a *app) error {
 	}
 	cl, err := kgo.NewClient(append(opts, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	defer cl.Close()
 	for n := 0; ; {
-		fetches := cl.PollFetches(a.ctx)
-		if a.ctx.Err() != nil {
+		fetches := cl.PollFetches(a.Ctx)
+		if a.Ctx.Err() != nil {
 			return nil
 		}
 		for _, e := range fetches.Errors() {
-			fmt.Fprintf(a.stderr, "firstseen: read %s/%d: %v\n", e.Topic, e.Partition, e.Err)
+			fmt.Fprintf(a.Stderr, "firstseen: read %s/%d: %v\n", e.Topic, e.Partition, e.Err)
 		}
 		for r := range fetches.RecordsAll() {
-			if err := printAlert(a.stdout, r.Value, c.Output == "json", held(r)); err != nil {
+			if err := printAlert(a.Stdout, r.Value, c.Output == "json", held(r)); err != nil {
 				return err
 			}
 			if n++; n == c.Count {

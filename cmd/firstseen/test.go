@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/rules"
 	"firstseen/rules/rulefile"
 )
@@ -44,37 +45,37 @@ type testReport struct {
 
 // Run runs the tests, in the order of rule ids and of each file. It exits with 1 if one of them fails, and with 2 if
 // there are none: what checks nothing must not look like success.
-func (c *testCmd) Run(a *app) error {
+func (c *testCmd) Run(a *cli.App) error {
 	only, err := regexp.Compile(c.Only)
 	if err != nil {
-		return usage(fmt.Errorf("--run: %w", err))
+		return cli.Usage(fmt.Errorf("--run: %w", err))
 	}
 	if c.MinTests < 0 {
-		return usage(fmt.Errorf("--min-tests %d: want a number of tests", c.MinTests))
+		return cli.Usage(fmt.Errorf("--min-tests %d: want a number of tests", c.MinTests))
 	}
 	subjects, warnings, err := c.subjects()
 	for _, w := range warnings {
-		fmt.Fprintln(a.stderr, "warning:", w)
+		fmt.Fprintln(a.Stderr, "warning:", w)
 	}
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	var report testReport
 	for _, s := range subjects {
 		run := testRun{testSubject: s, only: only, coverage: rules.NewCoverage(s.set, s.rule)}
 		if err := run.all(); err != nil {
-			return usage(err)
+			return cli.Usage(err)
 		}
 		report.add(&run, c.MinTests)
 	}
-	if err := c.write(a.stdout, &report); err != nil {
+	if err := c.write(a.Stdout, &report); err != nil {
 		return err
 	}
 	switch {
 	case report.Failed > 0:
-		return exitError{exitFindings, nil}
+		return cli.Exit(cli.ExitFindings, nil)
 	case report.Passed == 0:
-		return usage(fmt.Errorf("no test to run among %s", plural(int64(len(subjects)), "rule")))
+		return cli.Usage(fmt.Errorf("no test to run among %s", plural(int64(len(subjects)), "rule")))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/traffic"
 )
 
@@ -12,7 +13,7 @@ import (
 // newer name of an anonymous caller, which the strict form of the rule does not know.
 func TestTheProgramsRulesAreTested(t *testing.T) {
 	e := execute(t, nil, "test", "--coverage", "--min-tests", "3")
-	if e.code != exitOK {
+	if e.code != cli.ExitOK {
 		t.Fatalf("exit code %d\n%s%s", e.code, e.stdout, e.stderr)
 	}
 	rules := 0

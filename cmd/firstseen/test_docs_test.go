@@ -12,6 +12,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/rules"
 )
 
@@ -45,10 +46,10 @@ func TestTestingPage(t *testing.T) {
 			t.Errorf("the schema refuses it: %v", err)
 		}
 		file := write(t, "rule.yaml", example[1])
-		if e := execute(t, nil, "test", file); e.code != exitOK {
+		if e := execute(t, nil, "test", file); e.code != cli.ExitOK {
 			t.Errorf("exit code %d\n%s%s", e.code, e.stdout, e.stderr)
 		}
-		if e := execute(t, nil, "lint", file); e.code != exitOK || !strings.Contains(e.stderr, "0 warnings") {
+		if e := execute(t, nil, "lint", file); e.code != cli.ExitOK || !strings.Contains(e.stderr, "0 warnings") {
 			t.Errorf("exit code %d\n%s%s", e.code, e.stdout, e.stderr)
 		}
 	}
@@ -114,10 +115,10 @@ func TestGitHubAction(t *testing.T) {
 		rule  string
 		codes []int
 	}{
-		"good":    {good, []int{exitOK, exitOK}},
-		"slip":    {strings.Replace(good, "severity", "severty", 1), []int{exitUsage, exitUsage}},
-		"failing": {strings.Replace(good, "ExpectedResult: false", "ExpectedResult: true", 1), []int{exitOK, exitFindings}},
-		"too few": {payrollRule, []int{exitOK, exitFindings}},
+		"good":    {good, []int{cli.ExitOK, cli.ExitOK}},
+		"slip":    {strings.Replace(good, "severity", "severty", 1), []int{cli.ExitUsage, cli.ExitUsage}},
+		"failing": {strings.Replace(good, "ExpectedResult: false", "ExpectedResult: true", 1), []int{cli.ExitOK, cli.ExitFindings}},
+		"too few": {payrollRule, []int{cli.ExitOK, cli.ExitFindings}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Chdir(files(t, "rules/payroll.yaml", c.rule))
@@ -126,7 +127,7 @@ func TestGitHubAction(t *testing.T) {
 					t.Errorf("%v: exit code %d, want %d\n%s%s", args, e.code, c.codes[i], e.stdout, e.stderr)
 				}
 			}
-			if _, err := os.Stat(filepath.Clean(results)); (err == nil) != (c.codes[1] != exitUsage) {
+			if _, err := os.Stat(filepath.Clean(results)); (err == nil) != (c.codes[1] != cli.ExitUsage) {
 				t.Errorf("results: %v", err)
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/rules/kql"
 )
 
@@ -35,7 +36,7 @@ func covered(run *testRun) ruleCoverage {
 func (c *testCmd) write(w io.Writer, r *testReport) error {
 	if c.JUnit != "" {
 		if err := os.WriteFile(c.JUnit, junit(r), 0o644); err != nil {
-			return usage(fmt.Errorf("--junit: %w", err))
+			return cli.Usage(fmt.Errorf("--junit: %w", err))
 		}
 	}
 	if c.JSON {

@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"firstseen/cmd/firstseen/internal/cli"
 )
 
 // What scenarios are about: a rule with new terms, a dedup window and a cap, over access logs.
@@ -24,12 +26,12 @@ func scenario(t *testing.T, rule, scenario string) (says string, passed bool) {
 	text := rule + "  - name: it\n    log: {bucket: logs, operation: REST.GET.OBJECT, remoteip: 192.0.2.1}\n    " +
 		strings.ReplaceAll(strings.TrimSpace(scenario), "\n", "\n    ") + "\n"
 	e := execute(t, nil, "test", write(t, "rule.yaml", text))
-	if e.code != exitOK && e.code != exitFindings {
+	if e.code != cli.ExitOK && e.code != cli.ExitFindings {
 		t.Fatalf("exit code %d\n%s%s", e.code, e.stderr, text)
 	}
 	_, says, _ = strings.Cut(e.stdout, "/it\n")
 	lines := strings.Split(strings.ReplaceAll(says, "      ", ""), "\n")
-	return strings.Join(lines[:len(lines)-2], "\n"), e.code == exitOK // without the summary
+	return strings.Join(lines[:len(lines)-2], "\n"), e.code == cli.ExitOK // without the summary
 }
 
 // Whatever a scenario says of an alert is compared, and what it does not say is not.
@@ -123,7 +125,7 @@ func TestScenariosAreApart(t *testing.T) {
 	one := scenarioRule + "  - {name: it, events: [{log: {bucket: logs, operation: REST.GET.OBJECT, remoteip: 192.0.2.1}}], alerts: [{}]}\n"
 	other := strings.Replace(one, "acme.new", "acme.other", 1)
 	e := execute(t, nil, "test", files(t, "one.yaml", one, "other.yaml", other))
-	if e.code != exitOK || e.stdout != "PASS  acme.new/it\nPASS  acme.other/it\n2 passed, 0 failed\n" {
+	if e.code != cli.ExitOK || e.stdout != "PASS  acme.new/it\nPASS  acme.other/it\n2 passed, 0 failed\n" {
 		t.Errorf("exit code %d\n%s%s", e.code, e.stdout, e.stderr)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"firstseen/cmd/firstseen/internal/cli"
 )
 
 const payrollRule = `id: Acme.Payroll
@@ -73,7 +75,7 @@ SKIP  Acme.Payroll/Mocked
 `
 	for _, args := range [][]string{{both}, {filepath.Join(both, "panther"), filepath.Join(both, "rules", "payroll.yaml")}} {
 		e := execute(t, nil, append([]string{"test"}, args...)...)
-		if e.code != exitOK || e.stdout != want || e.stderr != "warning: "+filepath.Join(both, "panther", "acme_payroll.yml")+":15:5: Tests: ExpectedDedup is not compared\n" {
+		if e.code != cli.ExitOK || e.stdout != want || e.stderr != "warning: "+filepath.Join(both, "panther", "acme_payroll.yml")+":15:5: Tests: ExpectedDedup is not compared\n" {
 			t.Errorf("%v: exit code %d\n%s%s", args, e.code, e.stdout, e.stderr)
 		}
 	}
@@ -94,7 +96,7 @@ SKIP  AWS.S3.ServerAccess.Unauthenticated/Mocked
       its Mocks replace functions of a rule in Python
 2 passed, 2 failed, 2 not run
 `
-	if e.code != exitFindings || e.stdout != wantBuiltin {
+	if e.code != cli.ExitFindings || e.stdout != wantBuiltin {
 		t.Errorf("exit code %d\n%s%s", e.code, e.stdout, e.stderr)
 	}
 }
@@ -109,13 +111,13 @@ func TestTestPantherWithoutRule(t *testing.T) {
 		{strings.Replace(payrollPanther, "ExpectedResult: False", "ExpectedResult: no", 1), `panther.yml:11:21: ExpectedResult: want true or false, got "no"`},
 	} {
 		e := execute(t, nil, "test", rule, write(t, "panther.yml", c.text))
-		if e.code != exitUsage || !strings.Contains(e.stderr, c.says) || e.stdout != "" {
+		if e.code != cli.ExitUsage || !strings.Contains(e.stderr, c.says) || e.stdout != "" {
 			t.Errorf("exit code %d, want\n%s\ngot\n%s%s", e.code, c.says, e.stderr, e.stdout)
 		}
 	}
 	onlyMocked := payrollPanther[:strings.Index(payrollPanther, "  - Name: Another")] + payrollPanther[strings.Index(payrollPanther, "  - Name: Mocked"):]
 	rule = write(t, "rule.yaml", strings.Split(payrollRule, "tests:")[0])
-	if e := execute(t, nil, "test", rule, write(t, "panther.yml", onlyMocked)); e.code != exitUsage || !strings.Contains(e.stderr, "no test to run among 1 rule") {
+	if e := execute(t, nil, "test", rule, write(t, "panther.yml", onlyMocked)); e.code != cli.ExitUsage || !strings.Contains(e.stderr, "no test to run among 1 rule") {
 		t.Errorf("nothing was run: exit code %d\n%s%s", e.code, e.stdout, e.stderr)
 	}
 }
@@ -145,9 +147,9 @@ func TestMinTests(t *testing.T) {
 	} {
 		e := execute(t, nil, append([]string{"test"}, c.args...)...)
 		n := c.args[1]
-		want, code := "FAIL  Acme.Payroll/--min-tests "+n+"\n      "+c.lacks+"\n", exitFindings
+		want, code := "FAIL  Acme.Payroll/--min-tests "+n+"\n      "+c.lacks+"\n", cli.ExitFindings
 		if c.lacks == "" {
-			want, code = " 0 failed", exitOK
+			want, code = " 0 failed", cli.ExitOK
 		}
 		if e.code != code || !strings.Contains(e.stdout, want) {
 			t.Errorf("%v: exit code %d, want %d and\n%sgot\n%s%s", c.args, e.code, code, want, e.stdout, e.stderr)
@@ -176,13 +178,13 @@ func TestTestCoverage(t *testing.T) {
 		e := execute(t, nil, append([]string{"test", "--coverage"}, c.args...)...)
 		_, says, _ := strings.Cut(e.stdout, "Acme.Payroll: ")
 		says, _, _ = strings.Cut("Acme.Payroll: "+says, "\n"+strings.Split(e.stdout, "\n")[strings.Count(e.stdout, "\n")-1])
-		if e.code != exitOK || says+"\n" != c.says {
+		if e.code != cli.ExitOK || says+"\n" != c.says {
 			t.Errorf("%v: exit code %d\n%s\nwant\n%s", c.args, e.code, e.stdout, c.says)
 		}
 	}
 	e := execute(t, nil, "test", "--json", own, panther)
 	var report testReport
-	if err := json.Unmarshal([]byte(e.stdout), &report); err != nil || e.code != exitOK {
+	if err := json.Unmarshal([]byte(e.stdout), &report); err != nil || e.code != cli.ExitOK {
 		t.Fatalf("exit code %d, %v in\n%s", e.code, err, e.stdout)
 	}
 	if c := report.Coverage; len(c) != 1 || c[0].Reached != 5 || c[0].Of != 6 || len(c[0].Missed) != 1 || len(c[0].Query) != 3 || c[0].Query[0].True != 2 || c[0].Query[0].False != 1 {
@@ -202,7 +204,7 @@ func TestJUnitOfWhatIsNotRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all junitSuites
-	if err := xml.Unmarshal(content, &all); err != nil || e.code != exitFindings {
+	if err := xml.Unmarshal(content, &all); err != nil || e.code != cli.ExitFindings {
 		t.Fatalf("exit code %d, %v in\n%s", e.code, err, content)
 	}
 	if s := all.Suites; all.Skipped != 1 || all.Failures != 1 || len(s) != 1 || s[0].Skipped != 1 || s[0].Tests != 5 ||

@@ -7,13 +7,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"firstseen/cmd/firstseen/internal/cli"
 )
 
 // The three tests that Panther's rule came with, and our own, from the files that are built in.
 func TestTestBuiltin(t *testing.T) {
 	for _, args := range [][]string{{"test"}, {"test", "--strict"}} {
 		e := execute(t, nil, args...)
-		if e.code != exitOK || !strings.HasSuffix(e.stdout, " passed, 0 failed\n") {
+		if e.code != cli.ExitOK || !strings.HasSuffix(e.stdout, " passed, 0 failed\n") {
 			t.Errorf("%v: exit code %d\n%s%s", args, e.code, e.stdout, e.stderr)
 		}
 		for _, name := range []string{"Access From Approved IP", "Access From Unapproved IP", "Access From IPv6"} {
@@ -84,11 +86,11 @@ FAIL  acme.reads/no record either
       event 1: unknown_shape: neither JSON nor an S3 access log line
 3 passed, 6 failed
 `
-	if e.code != exitFindings || e.stdout != want {
+	if e.code != cli.ExitFindings || e.stdout != want {
 		t.Errorf("exit code %d, got\n%s%swant\n%s", e.code, e.stdout, e.stderr, want)
 	}
 	e = execute(t, nil, "test", "--run", "alerts|closes|payroll$", file)
-	if e.code != exitOK || !strings.HasSuffix(e.stdout, "\n3 passed, 0 failed\n") {
+	if e.code != cli.ExitOK || !strings.HasSuffix(e.stdout, "\n3 passed, 0 failed\n") {
 		t.Errorf("--run: exit code %d\n%s", e.code, e.stdout)
 	}
 }
@@ -100,7 +102,7 @@ func TestTestReports(t *testing.T) {
 		Passed, Failed int
 		Tests          []testResult
 	}
-	if err := json.Unmarshal([]byte(e.stdout), &results); err != nil || e.code != exitFindings {
+	if err := json.Unmarshal([]byte(e.stdout), &results); err != nil || e.code != cli.ExitFindings {
 		t.Fatalf("exit code %d, %v in\n%s", e.code, err, e.stdout)
 	}
 	if results.Passed != 3 || results.Failed != 6 || len(results.Tests) != 9 || results.Tests[6].Kind != "scenario" || results.Tests[6].Failure == "" {
@@ -133,7 +135,7 @@ func TestTestWithoutTests(t *testing.T) {
 		{[]string{"missing.yaml"}, "missing.yaml"},
 		{[]string{write(t, "rule.yaml", "id: x\nnam: y\n")}, `rule.yaml:2:1: unknown key "nam"`},
 	} {
-		if e := execute(t, nil, append([]string{"test"}, c.args...)...); e.code != exitUsage || !strings.Contains(e.stderr, c.says) {
+		if e := execute(t, nil, append([]string{"test"}, c.args...)...); e.code != cli.ExitUsage || !strings.Contains(e.stderr, c.says) {
 			t.Errorf("test %v: exit code %d, %s", c.args, e.code, e.stderr)
 		}
 	}
@@ -160,11 +162,11 @@ func TestTestSaysWhy(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			rule := "id: r\nname: R\ndataset: aws.s3access\nmode: off\nseverity: low\n" + c.keys + "tests:\n  - {Name: n, ExpectedResult: %, Log: " + c.log + "}\n"
 			e := execute(t, nil, "test", write(t, "r.yaml", strings.Replace(rule, "%", "true", 1)))
-			if c.want == "" && e.code != exitOK || c.want != "" && (e.code != exitFindings || !strings.HasPrefix(e.stdout, "FAIL  r/n\n      "+c.want)) {
+			if c.want == "" && e.code != cli.ExitOK || c.want != "" && (e.code != cli.ExitFindings || !strings.HasPrefix(e.stdout, "FAIL  r/n\n      "+c.want)) {
 				t.Errorf("exit code %d\n%s%swant %s", e.code, e.stdout, e.stderr, c.want)
 			}
 			// The test that wants the opposite has the opposite outcome.
-			if opposite := execute(t, nil, "test", write(t, "r.yaml", strings.Replace(rule, "%", "false", 1))); (opposite.code == exitOK) == (e.code == exitOK) {
+			if opposite := execute(t, nil, "test", write(t, "r.yaml", strings.Replace(rule, "%", "false", 1))); (opposite.code == cli.ExitOK) == (e.code == cli.ExitOK) {
 				t.Errorf("whatever is wanted the exit code is %d\n%s", e.code, opposite.stdout)
 			}
 		})

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/config"
 	"firstseen/processor"
 )
@@ -32,12 +33,12 @@ func plan(cfg *config.Config) []processor.TopicPlan {
 }
 
 // Run prints one topic a line.
-func (c *topicsPlanCmd) Run(a *app) error {
+func (c *topicsPlanCmd) Run(a *cli.App) error {
 	cfg, err := c.loadAny()
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 4, 2, ' ', 0)
+	w := tabwriter.NewWriter(a.Stdout, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "TOPIC\tPARTITIONS\tSETTINGS")
 	for _, p := range plan(cfg) {
 		var settings []string
@@ -55,7 +56,7 @@ type topicsCreateCmd struct {
 }
 
 // Run creates what is missing and says what it created.
-func (c *topicsCreateCmd) Run(a *app) error {
+func (c *topicsCreateCmd) Run(a *cli.App) error {
 	cfg, adm, done, err := connect(a, &c.configFlags)
 	if err != nil {
 		return err
@@ -67,19 +68,19 @@ func (c *topicsCreateCmd) Run(a *app) error {
 			topics = append(topics, processor.TopicPlan{Name: s.Topic, Partitions: c.Sources})
 		}
 	}
-	states, err := processor.CheckTopics(a.ctx, adm, topics)
+	states, err := processor.CheckTopics(a.Ctx, adm, topics)
 	if err != nil {
 		return err
 	}
-	made, err := processor.CreateTopics(a.ctx, adm, states, int16(cfg.Replicas))
+	made, err := processor.CreateTopics(a.Ctx, adm, states, int16(cfg.Replicas))
 	for _, name := range made {
-		fmt.Fprintln(a.stdout, "created", name)
+		fmt.Fprintln(a.Stdout, "created", name)
 	}
 	if err != nil {
-		return exitError{exitGuarantee, err}
+		return cli.Exit(cli.ExitGuarantee, err)
 	}
 	if len(made) == 0 {
-		fmt.Fprintln(a.stdout, "nothing to create")
+		fmt.Fprintln(a.Stdout, "nothing to create")
 	}
 	return nil
 }
@@ -89,7 +90,7 @@ type topicsCheckCmd struct {
 }
 
 // Run prints what is wrong.
-func (c *topicsCheckCmd) Run(a *app) error {
+func (c *topicsCheckCmd) Run(a *cli.App) error {
 	cfg, adm, done, err := connect(a, &c.configFlags)
 	if err != nil {
 		return err
@@ -100,7 +101,7 @@ func (c *topicsCheckCmd) Run(a *app) error {
 	for _, s := range cfg.Sources {
 		topics = append(topics, processor.TopicPlan{Name: s.Topic})
 	}
-	states, err := processor.CheckTopics(a.ctx, adm, topics)
+	states, err := processor.CheckTopics(a.Ctx, adm, topics)
 	if err != nil {
 		return err
 	}
@@ -110,35 +111,35 @@ func (c *topicsCheckCmd) Run(a *app) error {
 			s.Problems = append(s.Problems, fmt.Sprintf("topic %s is missing; run: firstseen topics create", s.Plan.Name))
 		}
 		for _, p := range s.Problems {
-			fmt.Fprintln(a.stdout, "problem:", p)
+			fmt.Fprintln(a.Stdout, "problem:", p)
 		}
 		for _, p := range s.Warnings {
-			fmt.Fprintln(a.stdout, "warning:", p)
+			fmt.Fprintln(a.Stdout, "warning:", p)
 		}
 		bad += len(s.Problems)
 	}
 	if bad > 0 {
-		return exitError{exitGuarantee, fmt.Errorf("%d problems in %d topics", bad, len(states))}
+		return cli.Exit(cli.ExitGuarantee, fmt.Errorf("%d problems in %d topics", bad, len(states)))
 	}
-	fmt.Fprintf(a.stdout, "%d topics as planned, %d sources there\n", len(own), len(topics)-len(own))
+	fmt.Fprintf(a.Stdout, "%d topics as planned, %d sources there\n", len(own), len(topics)-len(own))
 	return nil
 }
 
 // connect loads the configuration and opens an admin client that has reached a broker.
-func connect(a *app, f *configFlags) (*config.Config, *kadm.Client, func(), error) {
+func connect(a *cli.App, f *configFlags) (*config.Config, *kadm.Client, func(), error) {
 	cfg, err := f.loadAny()
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	opts, err := cfg.ClientOpts()
 	if err != nil {
-		return nil, nil, nil, usage(err)
+		return nil, nil, nil, cli.Usage(err)
 	}
 	cl, err := kgo.NewClient(append(opts, kgo.MetadataMinAge(processor.MetadataAge))...)
 	if err != nil {
-		return nil, nil, nil, usage(err)
+		return nil, nil, nil, cli.Usage(err)
 	}
-	ctx, cancel := context.WithTimeout(a.ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(a.Ctx, 15*time.Second)
 	defer cancel()
 	if err := cl.Ping(ctx); err != nil {
 		cl.Close()
