@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/config"
 	"firstseen/processor"
 	"firstseen/rules"
@@ -127,14 +128,14 @@ func (c *bootstrapCmd) source(a *cli.App, cfg processor.Config) (logSource, erro
 }
 
 func (c *bootstrapCmd) tell(a *cli.App, done *processor.Bootstrapped, dead *deadLetters) {
-	fmt.Fprintf(a.Stderr, "%s read, %s matched\n", plural(int64(done.Stats.Records), "record"), grouped(done.Matches))
+	fmt.Fprintf(a.Stderr, "%s read, %s matched\n", show.Plural(int64(done.Stats.Records), "record"), show.Grouped(done.Matches))
 	for _, d := range []schemas.Dataset{schemas.CloudTrail, schemas.S3Access} {
 		if x, ok := done.Read[d]; ok {
 			fmt.Fprintf(a.Stderr, "%s: from %s to %s\n", d, sinceText(x.First), sinceText(x.Last))
 		}
 	}
 	for reason, n := range dead.counts {
-		fmt.Fprintf(a.Stderr, "could not be read: %s: %s\n", grouped(n), reason)
+		fmt.Fprintf(a.Stderr, "could not be read: %s: %s\n", show.Grouped(n), reason)
 	}
 	for _, r := range done.Rules {
 		fmt.Fprintf(a.Stdout, "%s: history begins %s", r.Rule, sinceText(r.Start))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/processor"
 	"firstseen/traffic"
 )
@@ -37,7 +38,7 @@ func (d *demo) crash(seed uint64) error {
 	d.say.brief = true
 	d.say.line("%sfirstseen demo --crash%s: the worker is a process of its own, and is killed with SIGKILL\n", d.say.strong, d.say.plain)
 	d.say.line("  broker      %s, embedded, for development only", d.broker.Addr())
-	d.say.line("  traffic     %s records, of which the answer is known: %s", grouped(int64(len(records))), plural(int64(len(want)), "alert"))
+	d.say.line("  traffic     %s records, of which the answer is known: %s", show.Grouped(int64(len(records))), show.Plural(int64(len(want)), "alert"))
 	d.say.line("  subscriber  reads %s.alerts, committed records only\n", demoApp)
 	c := &crash{demo: d}
 	defer func() {

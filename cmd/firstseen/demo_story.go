@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/rules"
 	"firstseen/schemas/alert"
 	"firstseen/traffic"
@@ -72,9 +73,9 @@ func (d *demo) chapters(s *traffic.Story) error {
 		alerts := len(d.sub.counted().alerts)
 		became := "no alert"
 		if alerts > told {
-			became = plural(int64(alerts-told), "alert")
+			became = show.Plural(int64(alerts-told), "alert")
 		}
-		d.say.adds("%s, %s", plural(int64(n), "record"), became)
+		d.say.adds("%s, %s", show.Plural(int64(n), "record"), became)
 		told = alerts
 	}
 	return nil
@@ -108,10 +109,10 @@ func (d *demo) sum() {
 	}
 	of := fmt.Sprintf("new terms %d, allowlist %d", alerts["new_terms"], alerts["allowlist"])
 	if n := alerts[alert.Closed]; n > 0 {
-		of += fmt.Sprintf("; and %s when a window closed", plural(int64(n), "update"))
+		of += fmt.Sprintf("; and %s when a window closed", show.Plural(int64(n), "update"))
 	}
 	d.say.line("\nwhat a subscriber counted")
-	number := func(n int) string { return grouped(int64(n)) }
+	number := func(n int) string { return show.Grouped(int64(n)) }
 	d.say.row("records", number(c.records), "read from the source topics, one a message")
 	d.say.row("candidates", number(c.candidates), "anonymous access, combined by address within a transaction")
 	d.say.row("findings", number(c.findings), "new addresses, and requests from outside the allowlist, combined by bucket")

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/schemas/alert"
 )
 
@@ -100,7 +101,7 @@ func (t *teller) pause() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.kept > 0 {
-		fmt.Fprintf(t.w, "%*s%s... and %s more%s\n", tellerMargin, "", t.faint, grouped(int64(t.kept)), t.plain)
+		fmt.Fprintf(t.w, "%*s%s... and %s more%s\n", tellerMargin, "", t.faint, show.Grouped(int64(t.kept)), t.plain)
 	}
 	t.room, t.kept = 0, 0
 }
@@ -118,9 +119,9 @@ func (t *teller) verdict(v demoVerdict) {
 	}
 	updates := ""
 	if v.updates > 0 {
-		updates = fmt.Sprintf(" and %s of closed windows", plural(int64(v.updates), "update"))
+		updates = fmt.Sprintf(" and %s of closed windows", show.Plural(int64(v.updates), "update"))
 	}
-	t.line("\ncompared with the known answer, %s%s:\n  %smissing %d, duplicate %d, wrong %d%s", plural(int64(v.alerts), "alert"), updates,
+	t.line("\ncompared with the known answer, %s%s:\n  %smissing %d, duplicate %d, wrong %d%s", show.Plural(int64(v.alerts), "alert"), updates,
 		colour, v.missing, v.duplicate, v.wrong, t.plain)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/config"
 	"firstseen/processor"
 	"firstseen/schemas"
@@ -94,19 +95,19 @@ func (c *dlqListCmd) Run(a *cli.App) error {
 	for _, r := range schemas.Reasons() {
 		if n := count[r]; n > 0 {
 			total += n
-			fmt.Fprintf(a.Stderr, "%s: %s\n", r, grouped(int64(n)))
+			fmt.Fprintf(a.Stderr, "%s: %s\n", r, show.Grouped(int64(n)))
 		}
 	}
-	fmt.Fprintf(a.Stderr, "%s, %s shown\n", plural(int64(total), "dead letter"), grouped(int64(len(last))))
+	fmt.Fprintf(a.Stderr, "%s, %s shown\n", show.Plural(int64(total), "dead letter"), show.Grouped(int64(len(last))))
 	return nil
 }
 
 func (c *dlqListCmd) print(a *cli.App, d processor.DeadLetter) error {
 	if !c.JSON {
-		_, err := fmt.Fprintf(a.Stdout, "%s  %-16s  %s  %s\n", d.Record.Timestamp.UTC().Format(time.RFC3339), d.Reason, origin(d), shown(d.Detail, 200))
+		_, err := fmt.Fprintf(a.Stdout, "%s  %-16s  %s  %s\n", d.Record.Timestamp.UTC().Format(time.RFC3339), d.Reason, origin(d), show.Text(d.Detail, 200))
 		return err
 	}
-	v := letterView{At: letterAt(d), Time: stamp(d.Record.Timestamp.UnixMilli()), Reason: d.Reason, Detail: d.Detail, Stage: string(d.Stage),
+	v := letterView{At: letterAt(d), Time: show.Time(d.Record.Timestamp.UnixMilli()), Reason: d.Reason, Detail: d.Detail, Stage: string(d.Stage),
 		Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, Index: d.Index, Size: d.Size}
 	if utf8.Valid(d.Record.Value) {
 		v.Value = string(d.Record.Value)

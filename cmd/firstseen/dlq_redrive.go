@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/processor"
 	"firstseen/schemas"
 )
@@ -38,6 +39,6 @@ func (c *dlqRedriveCmd) Run(a *cli.App) error {
 		skipped++
 		fmt.Fprintf(a.Stdout, "skipped: %s, %s: %s\n", origin(d), d.Reason, why)
 	}}.Run(a.Ctx, wc)
-	fmt.Fprintf(a.Stderr, "%s %s, %s skipped\n", grouped(int64(done)), verb, grouped(int64(skipped)))
+	fmt.Fprintf(a.Stderr, "%s %s, %s skipped\n", show.Grouped(int64(done)), verb, show.Grouped(int64(skipped)))
 	return err
 }

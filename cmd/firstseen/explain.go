@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/config"
 	"firstseen/processor"
 	"firstseen/rules"
@@ -163,9 +164,9 @@ func (x *explain) pickRecord(ctx context.Context, topic string, partition int32,
 	list.message(x.decoder(nil), m)
 	switch {
 	case x.Index < 0 && list.n > 1:
-		return nil, cli.Usage(fmt.Errorf("the message has %s: say which one with --index N\n%s", plural(int64(list.n), "record"), list.String()))
+		return nil, cli.Usage(fmt.Errorf("the message has %s: say which one with --index N\n%s", show.Plural(int64(list.n), "record"), list.String()))
 	case x.Index >= list.n:
-		return nil, cli.Usage(fmt.Errorf("the message has %s, there is none with --index %d: they are counted from 0", plural(int64(list.n), "record"), x.Index))
+		return nil, cli.Usage(fmt.Errorf("the message has %s, there is none with --index %d: they are counted from 0", show.Plural(int64(list.n), "record"), x.Index))
 	}
 	return &picked{message: m, index: max(x.Index, 0)}, nil
 }

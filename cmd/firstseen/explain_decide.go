@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/processor"
 	"firstseen/rules"
 	"firstseen/schemas/alert"
@@ -19,15 +20,15 @@ func (k *knowledge) decide(r *rules.Rule, o *outcome) {
 	if r.HasTerms() {
 		o.Fields, o.history, o.History = r.Text().NewTerms.Fields, r.History(), span(r.History())
 		if k.lookup != nil {
-			o.Since = stamp(o.since.Start)
+			o.Since = show.Time(o.since.Start)
 		}
 	}
 	if o.term != nil {
-		o.Seen = &seenView{stamp(o.term.FirstSeen), stamp(o.term.LastSeen), o.term.Count, o.partition, o.term.LastSeen >= o.time}
+		o.Seen = &seenView{show.Time(o.term.FirstSeen), show.Time(o.term.LastSeen), o.term.Count, o.partition, o.term.LastSeen >= o.time}
 	}
 	if w := o.window; w != nil {
 		event := alert.EventID(&w.First.Match)
-		o.Window = &windowView{stamp(w.Start * 1000), stamp((w.Start + w.Policy.Period) * 1000), w.Count, event,
+		o.Window = &windowView{show.Time(w.Start * 1000), show.Time((w.Start + w.Policy.Period) * 1000), w.Count, event,
 			alert.ID("alert", w.Rule, w.Group, event).String()}
 	}
 	decision, why := k.written(o)
@@ -102,18 +103,18 @@ func (k *knowledge) inForce(o *outcome) (decision, why string) {
 	if k.position == wasRead && k.complete {
 		made = "; no alert was found"
 	}
-	written := stamp(k.picked.message.Timestamp)
+	written := show.Time(k.picked.message.Timestamp)
 	switch {
 	case k.record == nil || o.force == processor.InForce, o.window != nil && o.Window.Event == o.event: // which it opened
 		return "", ""
 	case o.force == processor.NotYet:
 		return notInForce, fmt.Sprintf("the event was written at %s, and the rule came at %s: what had been read by then it did not look at%s",
-			written, stamp(o.forceSince), made)
+			written, show.Time(o.forceSince), made)
 	case o.forceSince == wire.NoTime:
 		return notKnown, fmt.Sprintf("whether it was in force as it is here when the event was written, at %s, is not known%s", written, made)
 	}
 	return notKnown, fmt.Sprintf("the event was written at %s, and whether the rule was in force before %s as it is now is not known%s",
-		written, stamp(o.forceSince), made)
+		written, show.Time(o.forceSince), made)
 }
 
 // terms decides by what is known of the terms now. Their first event in the order of arrival and their highest time are
@@ -133,13 +134,13 @@ func (k *knowledge) terms(o *outcome) (decision, why string) {
 	}
 	switch {
 	case k.lookup == nil:
-		return notKnown, fmt.Sprintf("it depends on whether %s was seen in the %s before %s", what, o.History, stamp(o.time))
+		return notKnown, fmt.Sprintf("it depends on whether %s was seen in the %s before %s", what, o.History, show.Time(o.time))
 	case term == nil && k.position == wasRead:
 		return none, fmt.Sprintf("it was read%s; nothing is known of %s any more", made, what)
 	case term == nil:
 		return wouldAlert, fmt.Sprintf("nothing is known of %s", what)
 	case o.time > term.LastSeen && k.position == wasRead:
-		return none, fmt.Sprintf("it was read%s, but what is known of %s ends at %s: was its state reset?", made, what, stamp(term.LastSeen))
+		return none, fmt.Sprintf("it was read%s, but what is known of %s ends at %s: was its state reset?", made, what, show.Time(term.LastSeen))
 	case rules.Silent(term.LastSeen, o.time, o.history):
 		return wouldAlert, fmt.Sprintf("%s was last seen %s before, longer ago than its history of %s", what, ago(o.time-term.LastSeen), o.History)
 	case o.time > term.LastSeen:
@@ -150,7 +151,7 @@ func (k *knowledge) terms(o *outcome) (decision, why string) {
 		return none, fmt.Sprintf("%s was first seen at the time of this event%s; of all that came then the first makes the alert", what, made)
 	}
 	return none, fmt.Sprintf("%s is known from %s to %s, which does not tell when it was last seen before this event%s", what,
-		stamp(term.FirstSeen), stamp(term.LastSeen), made)
+		show.Time(term.FirstSeen), show.Time(term.LastSeen), made)
 }
 
 // window decides by the group's current window.
@@ -163,14 +164,14 @@ func (k *knowledge) window(o *outcome) (decision, why string) {
 	case k.lookup == nil:
 		return notKnown, fmt.Sprintf("it depends on whether an alert of its group was made in the %s before", span(o.policy.Period*1000))
 	case w != nil && o.Window.Event == o.event && w.Reported > 0:
-		return madeAlert, fmt.Sprintf("it opened the window from %s, of %s so far", o.Window.Start, plural(w.Count, "match"))
+		return madeAlert, fmt.Sprintf("it opened the window from %s, of %s so far", o.Window.Start, show.Plural(w.Count, "match"))
 	case w != nil && o.Window.Event == o.event && w.Reported < 0:
 		return madeHeld, fmt.Sprintf("it opened the window from %s", o.Window.Start)
 	case w != nil && o.Window.Event == o.event:
 		return noAlert, fmt.Sprintf("it opened the window from %s, which has %d of the %d matches that make one", o.Window.Start, w.Count, w.Policy.Threshold)
 	case w != nil && t >= w.Start && rules.InWindow(w, t):
 		return joinedWindow, fmt.Sprintf("it is in the window from %s to %s, opened by event %s (alert %s)", o.Window.Start, o.Window.End,
-			shown(o.Window.Event, 80), o.Window.AlertID)
+			show.Text(o.Window.Event, 80), o.Window.AlertID)
 	case k.position == wasRead && k.complete && n == 1 && w != nil && t < w.Start: // else one of the alerts would be there
 		return joinedWindow, "it came late, when a later window of its group was open, and is counted there"
 	case k.position == wasRead:
@@ -189,7 +190,7 @@ func (o *outcome) held(why string) (decision, because string) {
 	case o.policy.Shadow:
 		return wouldAlert, why + "; the alert would be suppressed, the rule is in shadow mode"
 	case o.since.HoldUntil != 0 && o.time < o.since.HoldUntil:
-		return wouldAlert, why + "; the alert would be suppressed, the rule is learning until " + stamp(o.since.HoldUntil)
+		return wouldAlert, why + "; the alert would be suppressed, the rule is learning until " + show.Time(o.since.HoldUntil)
 	case o.policy.CapCount > 0:
 		return wouldAlert, fmt.Sprintf("%s (no more than %d alerts in %s, the others are suppressed)", why, o.policy.CapCount, span(o.policy.CapPer*1000))
 	}
@@ -200,9 +201,9 @@ func (o *outcome) held(why string) (decision, because string) {
 func seenTerms(o *outcome) string {
 	values := make([]string, len(o.Terms))
 	for i, t := range o.Terms {
-		values[i] = shown(t, 80)
+		values[i] = show.Text(t, 80)
 	}
-	return list(values)
+	return show.List(values)
 }
 
 // shownGroup is what makes a group, without its rule, as alerts show it.
@@ -239,7 +240,7 @@ func (v *explainView) answers(p *picked) (list []string) {
 	case len(list) == 0:
 		list = append(list, "No alert: no rule looks at records of "+p.data.String())
 	case others > 0:
-		list = append(list, fmt.Sprintf("No alert from %s: other records, no match, or off", plural(int64(others), "other rule")))
+		list = append(list, fmt.Sprintf("No alert from %s: other records, no match, or off", show.Plural(int64(others), "other rule")))
 	}
 	return list
 }
@@ -247,7 +248,7 @@ func (v *explainView) answers(p *picked) (list []string) {
 // deadAnswer is what is said of a dead letter. Where a rule had an error on the record the others decide about it all
 // the same.
 func (v *explainView) deadAnswer() string {
-	detail := shown(v.Dead.Detail, 300)
+	detail := show.Text(v.Dead.Detail, 300)
 	if v.Dead.Unparsed {
 		return fmt.Sprintf("No alert: no rule can match the record, so workers do not parse it; if they did it would be a dead letter (%s): %s", v.Dead.Reason, detail)
 	}

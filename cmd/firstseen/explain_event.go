@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/rules"
 	"firstseen/rules/kql"
 	"firstseen/schemas"
@@ -111,9 +112,9 @@ func (x *explain) pickFile(a *cli.App) (*picked, error) {
 	case list.n == 0:
 		return nil, fmt.Errorf("%s has no record", in.name())
 	case found == nil:
-		return nil, fmt.Errorf("%s has %s, there is none with --index %d: they are counted from 0", in.name(), plural(int64(list.n), "record"), x.Index)
+		return nil, fmt.Errorf("%s has %s, there is none with --index %d: they are counted from 0", in.name(), show.Plural(int64(list.n), "record"), x.Index)
 	case x.Index < 0 && list.n > 1:
-		return nil, fmt.Errorf("%s has %s: say which one with --index N\n%s", in.name(), plural(int64(list.n), "record"), list.String())
+		return nil, fmt.Errorf("%s has %s: say which one with --index N\n%s", in.name(), show.Plural(int64(list.n), "record"), list.String())
 	}
 	return found, nil
 }
@@ -149,10 +150,10 @@ func (l *recordList) add(index int32, what string) {
 
 // Event lists an event.
 func (l *recordList) Event(e *schemas.Event) {
-	what := []string{stamp(e.Time)}
+	what := []string{show.Time(e.Time)}
 	for _, name := range []string{"event.action", "source.address", "user.name"} {
 		if f, ok := schemas.Known(name); ok && e.Text(schemas.Slot(f)) != nil {
-			what = append(what, shown(string(e.Text(schemas.Slot(f))), 60))
+			what = append(what, show.Text(string(e.Text(schemas.Slot(f))), 60))
 		}
 	}
 	l.add(e.Origin.Index, strings.Join(what, " "))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/processor"
 	"firstseen/processor/stage"
 	"firstseen/rules"
@@ -176,10 +177,10 @@ func (k *knowledge) lookDir(v *explainView) error {
 	if err != nil {
 		return err
 	}
-	v.Store.From = fmt.Sprintf("state directory %s, %s", k.State, plural(int64(len(infos)), "range"))
+	v.Store.From = fmt.Sprintf("state directory %s, %s", k.State, show.Plural(int64(len(infos)), "range"))
 	for _, info := range infos {
 		if info.Position.ChangelogID == scanID {
-			v.Store.From, v.Store.Since = fmt.Sprintf("state directory %s of scan", k.State), stamp(info.Position.InputTimestamp)
+			v.Store.From, v.Store.Since = fmt.Sprintf("state directory %s of scan", k.State), show.Time(info.Position.InputTimestamp)
 			for i := range k.outcomes {
 				k.outcomes[i].since = stage.Since{Start: info.Position.InputTimestamp, HoldUntil: wire.NoTime}
 			}
@@ -194,7 +195,7 @@ func (k *knowledge) lookDir(v *explainView) error {
 
 // lookBroker finds out how far the workers have come, and what they wrote about the event.
 func (k *knowledge) lookBroker(ctx context.Context, v *explainView) error {
-	v.Store.From = "what the workers of " + k.cfg.App + " have committed, read " + stamp(time.Now().UnixMilli())
+	v.Store.From = "what the workers of " + k.cfg.App + " have committed, read " + show.Time(time.Now().UnixMilli())
 	v.Store.Unlike = !k.lookup.HasRuleset(k.set.Hash())
 	for i := range k.outcomes {
 		o := &k.outcomes[i]
@@ -404,7 +405,7 @@ func (k *knowledge) lookState(ctx context.Context) error {
 		if value, ok := known[o.state]; ok && o.Terms != nil {
 			o.term = new(wire.Term)
 			if err := wire.DecodeTerm(value, o.term); err != nil {
-				return fmt.Errorf("what is known of %s: %w", list(o.Terms), err)
+				return fmt.Errorf("what is known of %s: %w", show.List(o.Terms), err)
 			}
 		}
 		if value, ok := open[o.state]; ok && o.Terms == nil {

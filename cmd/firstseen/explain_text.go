@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/rules"
 )
 
@@ -46,7 +47,7 @@ func (v *explainView) print(w io.Writer, asked bool) error {
 		r.print(s)
 	}
 	if others > 0 {
-		fmt.Fprintf(s, "\n%s: --rule ID shows why, --json all of them\n", plural(int64(others), "other rule"))
+		fmt.Fprintf(s, "\n%s: --rule ID shows why, --json all of them\n", show.Plural(int64(others), "other rule"))
 	}
 	_, err := io.WriteString(w, s.String())
 	return err
@@ -86,7 +87,7 @@ func (v *explainView) printMessage(s *sheet) {
 func (s *sheet) field(f fieldView) {
 	var values []string
 	for _, value := range f.Values[:min(len(f.Values), 5)] {
-		values = append(values, shown(value, 160))
+		values = append(values, show.Text(value, 160))
 	}
 	if more := len(f.Values) - len(values); more > 0 {
 		values = append(values, fmt.Sprintf("and %d more", more))
@@ -107,16 +108,16 @@ func (r *ruleView) print(s *sheet) {
 		case a.Source == "":
 			s.line("allowlist", "the record has no %s", a.Field)
 		case a.Entry != nil:
-			s.line("allowlist", "%s is inside %s", shown(a.Source, 80), shown(a.Entry.String(), 300))
+			s.line("allowlist", "%s is inside %s", show.Text(a.Source, 80), show.Text(a.Entry.String(), 300))
 		default:
-			s.line("allowlist", "%s is in no network of it", shown(a.Source, 80))
+			s.line("allowlist", "%s is in no network of it", show.Text(a.Source, 80))
 		}
 		for _, e := range a.Expired {
-			s.line("", "expired: %s", shown(e.String(), 300))
+			s.line("", "expired: %s", show.Text(e.String(), 300))
 		}
 	}
 	if r.Title != "" {
-		s.line("title", "%s", shown(r.Title, 200))
+		s.line("title", "%s", show.Text(r.Title, 200))
 	}
 	if r.Error != "" {
 		s.line("error", "%s", r.Error)
@@ -150,7 +151,7 @@ func (s *sheet) part(q *kqlView, level int) {
 	indent := strings.Repeat("  ", level)
 	switch {
 	case len(q.Parts) == 0:
-		fmt.Fprintf(s, "    %s%-3s  %s%s\n", indent, yes(q.Holds), shown(q.Query, 200), has(q))
+		fmt.Fprintf(s, "    %s%-3s  %s%s\n", indent, yes(q.Holds), show.Text(q.Query, 200), has(q))
 		return
 	case q.Op == "and" && level == 1:
 	case q.Field != "":
@@ -176,7 +177,7 @@ func has(q *kqlView) string {
 	}
 	var values []string
 	for _, v := range q.Has[:min(len(q.Has), 3)] {
-		values = append(values, strconv.Quote(shown(v, 80)))
+		values = append(values, strconv.Quote(show.Text(v, 80)))
 	}
 	if len(q.Has) > 3 {
 		values = append(values, "...")
@@ -187,10 +188,10 @@ func has(q *kqlView) string {
 // print writes what came of the match with one combination of terms.
 func (o *outcome) print(s *sheet) {
 	for i, t := range o.Terms {
-		s.line("term", "%s = %s", o.Fields[i], shown(t, 200))
+		s.line("term", "%s = %s", o.Fields[i], show.Text(t, 200))
 	}
 	if o.Terms == nil {
-		s.line("group", "%s", cmp.Or(shown(shownGroup(o.rule, o.Group), 200), "the rule"))
+		s.line("group", "%s", cmp.Or(show.Text(shownGroup(o.rule, o.Group), 200), "the rule"))
 	}
 	if o.History != "" {
 		since := ""
@@ -204,10 +205,10 @@ func (o *outcome) print(s *sheet) {
 		if v.Newer {
 			newer = " (this is what is known now: it includes what came after the event, and may include the event)"
 		}
-		s.line("seen", "first %s, last %s, %s, partition %d%s", v.First, v.Last, plural(v.Count, "time"), v.Partition, newer)
+		s.line("seen", "first %s, last %s, %s, partition %d%s", v.First, v.Last, show.Plural(v.Count, "time"), v.Partition, newer)
 	}
 	if v := o.Window; v != nil {
-		s.line("window", "the group's latest, from %s to %s, %s, opened by event %s", v.Start, v.End, matches(v.Count), shown(v.Event, 100))
+		s.line("window", "the group's latest, from %s to %s, %s, opened by event %s", v.Start, v.End, matches(v.Count), show.Text(v.Event, 100))
 	}
 	for _, f := range o.Alerts {
 		where := f.Place
@@ -222,7 +223,7 @@ func (o *outcome) print(s *sheet) {
 		}
 		s.line("alert", "%s %s at %s", f.ID, f.Status, where)
 		if f.Sentence != "" {
-			s.line("", "%s", shown(f.Sentence, 300))
+			s.line("", "%s", show.Text(f.Sentence, 300))
 		}
 	}
 	s.line("decided", "%s", o.Answer)
@@ -232,7 +233,7 @@ func matches(n int64) string {
 	if n == 1 {
 		return "1 match"
 	}
-	return grouped(n) + " matches"
+	return show.Grouped(n) + " matches"
 }
 
 func inBrackets(words []string) string {

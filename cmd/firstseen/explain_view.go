@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/rules"
 	"firstseen/rules/kql"
 	"firstseen/schemas"
@@ -110,7 +111,7 @@ func (x *explain) view(ctx context.Context, p *picked) (*explainView, error) {
 		return nil, err
 	}
 	if p.found && (p.dead == nil || !p.passed) {
-		v.Event = &eventView{Dataset: p.data.String(), Time: stamp(p.time), ID: p.id, Flags: p.flags.Names(), Filtered: !p.passed, Fields: p.fields}
+		v.Event = &eventView{Dataset: p.data.String(), Time: show.Time(p.time), ID: p.id, Flags: p.flags.Names(), Filtered: !p.passed, Fields: p.fields}
 		for _, r := range p.rules {
 			v.Rules = append(v.Rules, k.rule(&r))
 		}
@@ -124,7 +125,7 @@ func (x *explain) messageView(p *picked) messageView {
 	m := &p.message
 	v := messageView{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, File: m.File, Line: m.Line, Records: p.records, Index: p.index, State: "unknown"}
 	if x.record != nil && m.Timestamp >= 0 {
-		v.Timestamp = stamp(m.Timestamp)
+		v.Timestamp = show.Time(m.Timestamp)
 	}
 	names, ok := schemas.Wrapping(m.Value, p.raw)
 	v.Envelope, v.Unnamed = names, !ok && p.found
@@ -190,9 +191,9 @@ func (p *picked) whyNot(e *rules.Explanation, v *ruleView) string {
 	case rules.NoSource:
 		return "the record has no " + v.Allowlist.Field + " to look up"
 	case rules.Allowed:
-		return fmt.Sprintf("%s is allowed by %s", shown(e.Source, 80), v.Allowlist.Entry)
+		return fmt.Sprintf("%s is allowed by %s", show.Text(e.Source, 80), v.Allowlist.Entry)
 	case rules.NoTerms:
-		return "the query holds, but the record has no value in one of " + list(e.Rule.Text().NewTerms.Fields)
+		return "the query holds, but the record has no value in one of " + show.List(e.Rule.Text().NewTerms.Fields)
 	}
 	return string(e.Because)
 }
@@ -214,17 +215,17 @@ func (p *picked) decisive(conditions []kql.Answer) string {
 		case len(has) == 0 && f != "":
 			all = append(all, "there is no "+f)
 		case len(asked) == 1 && len(has) > 0:
-			all = append(all, fmt.Sprintf("%s is %t of %q", shown(asked[0].Query, 100), asked[0].Holds, shown(has[0], 80)))
+			all = append(all, fmt.Sprintf("%s is %t of %q", show.Text(asked[0].Query, 100), asked[0].Holds, show.Text(has[0], 80)))
 		case len(asked) == 1: // of several fields
-			all = append(all, fmt.Sprintf("%s is %t", shown(asked[0].Query, 100), asked[0].Holds))
+			all = append(all, fmt.Sprintf("%s is %t", show.Text(asked[0].Query, 100), asked[0].Holds))
 		default:
-			all = append(all, fmt.Sprintf("%s is %q", f, shown(has[0], 80)))
+			all = append(all, fmt.Sprintf("%s is %q", f, show.Text(has[0], 80)))
 		}
 	}
 	if more := len(fields) - len(all); more > 0 {
 		all = append(all, fmt.Sprintf("%d more", more))
 	}
-	return list(all)
+	return show.List(all)
 }
 
 // kqlView adds to an answer what the event has in each field.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/traffic"
 )
 
@@ -191,13 +192,13 @@ func (s *genSummary) print(w io.Writer) {
 		return
 	}
 	took := time.Since(s.began)
-	fmt.Fprintf(w, "%s records, %s in %.1f s: %s of CloudTrail, %s access-log lines\n", grouped(s.trail+s.line), size(s.bytes), took.Seconds(),
-		grouped(s.trail), grouped(s.line))
+	fmt.Fprintf(w, "%s records, %s in %.1f s: %s of CloudTrail, %s access-log lines\n", show.Grouped(s.trail+s.line), show.Size(s.bytes), took.Seconds(),
+		show.Grouped(s.trail), show.Grouped(s.line))
 	fmt.Fprintf(w, "event times %s to %s, seed %d\n", s.first.Format(time.RFC3339), s.last.Format(time.RFC3339), s.seed)
 	alerts := map[string]int64{}
 	for _, a := range s.model.Alerts {
 		alerts[a.Rule]++
 	}
 	fmt.Fprintf(w, "%s match a built-in rule: %s new-terms and %s allowlist alerts, if nothing was seen before and no cap is reached\n",
-		grouped(s.matches), grouped(alerts[traffic.NewTermsRule]), grouped(alerts[traffic.AllowlistRule]))
+		show.Grouped(s.matches), show.Grouped(alerts[traffic.NewTermsRule]), show.Grouped(alerts[traffic.AllowlistRule]))
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/config"
 	"firstseen/devbroker"
 	"firstseen/traffic"
@@ -208,7 +209,7 @@ func TestGenInterrupted(t *testing.T) {
 	began := time.Now()
 	code := run(&cli.App{Ctx: ctx, Stdout: out, Stderr: stderr}, []string{"gen", "--rate", "1000"})
 	n := strings.Count(out.String(), "\n")
-	if code != cli.ExitOK || !strings.HasPrefix(stderr.String(), plural(int64(n), "record")) {
+	if code != cli.ExitOK || !strings.HasPrefix(stderr.String(), show.Plural(int64(n), "record")) {
 		t.Errorf("exit code %d after %d records: %s", code, n, stderr)
 	}
 	if most := int(1000*time.Since(began).Seconds()) + 1; n > most {

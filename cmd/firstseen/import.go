@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/rules/imported"
 )
 
@@ -75,7 +76,7 @@ func (c *importer) run(a *cli.App, carry func(string, []byte) (*imported.Rule, e
 			fmt.Fprintln(a.Stderr, err)
 		}
 	}
-	fmt.Fprintf(a.Stderr, "%s imported, %d not\n", plural(int64(len(files)-refused), "rule"), refused)
+	fmt.Fprintf(a.Stderr, "%s imported, %d not\n", show.Plural(int64(len(files)-refused), "rule"), refused)
 	if refused > 0 {
 		return errRefused
 	}

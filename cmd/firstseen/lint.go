@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/config"
 	"firstseen/rules"
 )
@@ -41,10 +42,10 @@ func (c *lintCmd) Run(a *cli.App) error {
 		}
 	}
 	if l.errors > 0 {
-		fmt.Fprintf(a.Stderr, "%s\n", plural(int64(l.errors), "error"))
+		fmt.Fprintf(a.Stderr, "%s\n", show.Plural(int64(l.errors), "error"))
 		return cli.Exit(cli.ExitUsage, nil)
 	}
-	fmt.Fprintf(a.Stderr, "%s checked, %s\n", plural(int64(n), "rule"), plural(int64(len(l.warned)), "warning"))
+	fmt.Fprintf(a.Stderr, "%s checked, %s\n", show.Plural(int64(n), "rule"), show.Plural(int64(len(l.warned)), "warning"))
 	return nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"firstseen/cmd/firstseen/internal/show"
 )
 
 // json prints the report as one document.
@@ -30,7 +32,7 @@ func (r *replayReport) text(w io.Writer, limit int) error {
 	for _, d := range r.Rules {
 		fmt.Fprintf(&b, "%-*s", wide, d.Rule)
 		for _, n := range []int64{d.Would, d.Did, d.Same, d.Moved, d.Added, d.Gone} {
-			fmt.Fprintf(&b, " %8s", grouped(n))
+			fmt.Fprintf(&b, " %8s", show.Grouped(n))
 		}
 		fmt.Fprintf(&b, "\n%s", d.notes())
 	}
@@ -57,7 +59,7 @@ func (r *replayReport) text(w io.Writer, limit int) error {
 		b.WriteString("\ndead letters\n")
 	}
 	for _, d := range r.DeadLetters {
-		fmt.Fprintf(&b, "  %s %s, first at %s: %s\n", grouped(d.Count), d.Reason, d.First, d.Detail)
+		fmt.Fprintf(&b, "  %s %s, first at %s: %s\n", show.Grouped(d.Count), d.Reason, d.First, d.Detail)
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(&b, "\nnote: %s\n", n)
@@ -68,15 +70,15 @@ func (r *replayReport) text(w io.Writer, limit int) error {
 
 // head says what was replayed.
 func (r *replayReport) head() string {
-	s := fmt.Sprintf("%s in %s", plural(r.Records, "record"), plural(int64(r.Files), "file"))
+	s := fmt.Sprintf("%s in %s", show.Plural(r.Records, "record"), show.Plural(int64(r.Files), "file"))
 	if r.Files == 0 {
-		s = fmt.Sprintf("%s in %s", plural(r.Records, "record"), plural(int64(len(r.Partitions)), "partition"))
+		s = fmt.Sprintf("%s in %s", show.Plural(r.Records, "record"), show.Plural(int64(len(r.Partitions)), "partition"))
 	}
 	if r.From != "" {
 		s += fmt.Sprintf(", from %s to %s", r.From, r.To)
 	}
 	if r.WarmUp > 0 {
-		s += fmt.Sprintf(", after %s of warm-up", plural(r.WarmUp, "message"))
+		s += fmt.Sprintf(", after %s of warm-up", show.Plural(r.WarmUp, "message"))
 	}
 	return s + "; compared with " + r.Against + "\n"
 }
@@ -89,9 +91,9 @@ func (d *ruleDiff) notes() (s string) {
 		caps int64
 	}{{"would", d.WouldHeld, d.WouldCaps}, {"did", d.DidHeld, d.DidCaps}} {
 		for _, reason := range slices.Sorted(maps.Keys(side.held)) {
-			s += fmt.Sprintf("  %s: %s suppressed, %s", side.name, grouped(side.held[reason]), reason)
+			s += fmt.Sprintf("  %s: %s suppressed, %s", side.name, show.Grouped(side.held[reason]), reason)
 			if reason == "cap" {
-				s += fmt.Sprintf(" (counted above; the cap was reached %s)", plural(side.caps, "time"))
+				s += fmt.Sprintf(" (counted above; the cap was reached %s)", show.Plural(side.caps, "time"))
 			}
 			s += "\n"
 		}
@@ -126,5 +128,5 @@ func more(n, limit int) string {
 	if n <= limit {
 		return ""
 	}
-	return fmt.Sprintf("  and %s more; --limit N shows more, --json all\n", grouped(int64(n-limit)))
+	return fmt.Sprintf("  and %s more; --limit N shows more, --json all\n", show.Grouped(int64(n-limit)))
 }

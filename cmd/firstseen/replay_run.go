@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/processor"
 	"firstseen/processor/stage"
 	"firstseen/rules"
@@ -157,7 +158,7 @@ func (r *replay) readAlerts() error {
 	case len(r.Alerts) > 0:
 		r.report.Against = "the alerts in " + r.Alerts[0]
 		if n := len(r.Alerts) - 1; n > 0 {
-			r.report.Against += fmt.Sprintf(" and %s more", plural(int64(n), "file"))
+			r.report.Against += fmt.Sprintf(" and %s more", show.Plural(int64(n), "file"))
 		}
 		for _, name := range r.Alerts {
 			if err := r.readAlertFile(name); err != nil {
@@ -228,10 +229,10 @@ func (r *replay) readAlertTopics() error {
 		return err
 	}
 	if strange > 0 {
-		r.note("%s of the alert topics could not be read as alerts", plural(int64(strange), "record"))
+		r.note("%s of the alert topics could not be read as alerts", show.Plural(int64(strange), "record"))
 	}
 	if source.learned > 0 {
-		r.note("%s of the range were learned by the deployment when it began, and made no alerts: they are not compared", plural(source.learned, "message"))
+		r.note("%s of the range were learned by the deployment when it began, and made no alerts: they are not compared", show.Plural(source.learned, "message"))
 	}
 	unread, err := source.Unread(r.app.Ctx)
 	if len(unread) > 0 {

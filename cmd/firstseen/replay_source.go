@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/config"
 	"firstseen/processor"
 	"firstseen/schemas"
@@ -21,7 +22,7 @@ const alertSlack = time.Hour
 // replayRange is a range of the source topics.
 type replayRange struct {
 	*processor.Range
-	bar         *progress
+	bar         *show.Bar
 	first       time.Time // Kafka timestamp of the first record read
 	begin, last time.Time // of the first of the range, and the highest
 	learned     int64
@@ -63,14 +64,14 @@ func (r *replay) openRange() (*replayRange, error) {
 			return nil, err
 		}
 	}
-	if s.bar = newProgress(r.app.Stderr, s.Total()); s.bar != nil {
-		s.bar.unit = grouped
+	if s.bar = show.NewBar(r.app.Stderr, s.Total()); s.bar != nil {
+		s.bar.Unit = show.Grouped
 	}
 	return s, nil
 }
 
 func (s *replayRange) each(ctx context.Context, fn func(m schemas.Message, in, learn bool) error) error {
-	defer s.bar.clear()
+	defer s.bar.Clear()
 	done := int64(0)
 	return s.Each(ctx, func(rec *kgo.Record) error {
 		if s.first.IsZero() {
@@ -85,7 +86,7 @@ func (s *replayRange) each(ctx context.Context, fn func(m schemas.Message, in, l
 				s.last = rec.Timestamp
 			}
 		}
-		s.bar.add(int(s.Done()-done), s.alerts())
+		s.bar.Add(int(s.Done()-done), s.alerts())
 		done = s.Done()
 		return fn(s.Message(rec), in, s.Learns(rec.Topic, rec.Partition, rec.Offset))
 	})
@@ -117,7 +118,7 @@ type replayFiles struct {
 	inputs []input
 	bounds schemas.Bounds
 	format schemas.Format
-	bar    *progress
+	bar    *show.Bar
 }
 
 func openReplayFiles(c *replayCmd, a *cli.App, bounds schemas.Bounds) (*replayFiles, error) {
@@ -126,11 +127,11 @@ func openReplayFiles(c *replayCmd, a *cli.App, bounds schemas.Bounds) (*replayFi
 		return nil, cli.Usage(err)
 	}
 	format, _ := schemas.ParseFormat(c.Format)
-	return &replayFiles{app: a, inputs: inputs, bounds: bounds, format: format, bar: newProgress(a.Stderr, totalSize(inputs))}, nil
+	return &replayFiles{app: a, inputs: inputs, bounds: bounds, format: format, bar: show.NewBar(a.Stderr, totalSize(inputs))}, nil
 }
 
 func (s *replayFiles) each(ctx context.Context, fn func(m schemas.Message, in, learn bool) error) error {
-	defer s.bar.clear()
+	defer s.bar.Clear()
 	now := time.Now().UnixMilli()
 	for _, in := range s.inputs {
 		if err := s.read(ctx, in, now, fn); err != nil {
@@ -147,7 +148,7 @@ func (s *replayFiles) read(ctx context.Context, in input, now int64, fn func(m s
 	}
 	defer r.Close() // it was only read
 	file := schemas.NewFileReader(&pausing{r: r, pause: func(got int) error {
-		s.bar.add(got, 0)
+		s.bar.Add(got, 0)
 		return ctx.Err()
 	}}, in.name(), s.bounds)
 	for n := int64(0); ; n++ {

@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/rules"
 	"firstseen/rules/builtin"
 	"firstseen/rules/rulefile"
@@ -102,9 +103,9 @@ func (c *rulesListCmd) Run(a *cli.App) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.Stderr, "%s loaded, ruleset %x\n", plural(int64(len(set.Rules())), "rule"), set.Hash())
+	fmt.Fprintf(a.Stderr, "%s loaded, ruleset %x\n", show.Plural(int64(len(set.Rules())), "rule"), set.Hash())
 	if len(others) > 0 {
-		fmt.Fprintf(a.Stderr, "%s available: name them in rules.presets or with --preset\n", plural(int64(len(others)), "preset"))
+		fmt.Fprintf(a.Stderr, "%s available: name them in rules.presets or with --preset\n", show.Plural(int64(len(others)), "preset"))
 	}
 	return nil
 }

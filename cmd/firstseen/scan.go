@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/processor/stage"
 	"firstseen/rules"
 	"firstseen/schemas"
@@ -51,7 +52,7 @@ type scan struct {
 	alerts     *lines
 	suppressed *lines // nil: they are only counted
 	dead       deadLetters
-	bar        *progress
+	bar        *show.Bar
 }
 
 // Run reads everything in the order given, writes alerts as they are made, and says at the end what it has met.
@@ -67,7 +68,7 @@ func (c *scanCmd) Run(a *cli.App) error {
 		return cli.Usage(err)
 	}
 	err = s.run(a.Stdin, inputs)
-	s.bar.clear()
+	s.bar.Clear()
 	err = errors.Join(err, s.close())
 	switch {
 	case errors.Is(err, syscall.EPIPE): // nobody is left to tell
@@ -94,7 +95,7 @@ func (c *scanCmd) open(a *cli.App, inputs []input) (*scan, error) {
 	for _, w := range warnings {
 		fmt.Fprintln(a.Stderr, "warning:", w)
 	}
-	s := &scan{scanCmd: c, ctx: a.Ctx, set: set, now: time.Now().UnixMilli(), history: wire.NoTime, bar: newProgress(a.Stderr, totalSize(inputs))}
+	s := &scan{scanCmd: c, ctx: a.Ctx, set: set, now: time.Now().UnixMilli(), history: wire.NoTime, bar: show.NewBar(a.Stderr, totalSize(inputs))}
 	if !c.Now.IsZero() {
 		s.now = c.Now.UnixMilli()
 	}
@@ -167,7 +168,7 @@ func (s *scan) pause(got int) error {
 	if err := s.alerts.flush(); err != nil {
 		return err
 	}
-	s.bar.add(got, s.alerts.n)
+	s.bar.Add(got, s.alerts.n)
 	return s.ctx.Err()
 }
 

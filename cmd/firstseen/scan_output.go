@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"unicode/utf8"
 
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/processor/stage"
 	"firstseen/schemas"
 )
@@ -81,7 +82,7 @@ func (s *scan) openOutputs(stdout io.Writer, inputs []input) (err error) {
 	if s.DLQ != "" && filepath.Clean(s.DLQ) == filepath.Clean(s.Suppressed) {
 		return fmt.Errorf("scan: --dlq and --suppressed are the same file, %s", s.DLQ)
 	}
-	if terminal(stdout) {
+	if show.IsTerminal(stdout) {
 		stdout = clearing{stdout, s.bar}
 	}
 	s.alerts = &lines{name: "standard output", w: bufio.NewWriterSize(stdout, 64<<10)}
@@ -125,11 +126,11 @@ func (s *scan) close() error {
 // clearing takes the progress bar away before it writes to the same terminal.
 type clearing struct {
 	w   io.Writer
-	bar *progress
+	bar *show.Bar
 }
 
 func (c clearing) Write(b []byte) (int, error) {
-	c.bar.clear()
+	c.bar.Clear()
 	return c.w.Write(b)
 }
 

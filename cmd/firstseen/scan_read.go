@@ -200,7 +200,7 @@ func (s *scan) readParallel(files []input) error {
 			if err := s.take(p); err != nil {
 				return err
 			}
-			s.bar.add(p.read, s.alerts.n)
+			s.bar.Add(p.read, s.alerts.n)
 		}
 	}
 	return s.ctx.Err()

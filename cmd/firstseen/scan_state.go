@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/processor/stage"
 	"firstseen/rules"
 	"firstseen/schemas/wire"
@@ -81,7 +82,7 @@ func (m *memory) String() string {
 	if m.from.ChangelogNext == 0 {
 		return fmt.Sprintf("state %s: new, nothing is known", m.dir)
 	}
-	s := fmt.Sprintf("state %s: %s and %s known after %s", m.dir, plural(int64(m.terms), "term"), plural(int64(m.windows), "window"), plural(m.from.ChangelogNext, "run"))
+	s := fmt.Sprintf("state %s: %s and %s known after %s", m.dir, show.Plural(int64(m.terms), "term"), show.Plural(int64(m.windows), "window"), show.Plural(m.from.ChangelogNext, "run"))
 	if m.from.InputTimestamp != wire.NoTime {
 		s += ", recorded since " + time.UnixMilli(m.from.InputTimestamp).UTC().Format(time.RFC3339)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/schemas"
 )
 
@@ -15,16 +16,16 @@ func (s *scan) summary(w io.Writer, files int, took time.Duration) {
 	st := s.stats
 	took = max(took.Round(time.Millisecond), time.Millisecond)
 	rate := func(n int64) int64 { return int64(float64(n) / took.Seconds()) }
-	fmt.Fprintf(w, "%s in %s and %s, %s: %s and %s a second\n", plural(int64(st.Records), "record"), plural(int64(files), "file"), size(st.Bytes),
-		took, plural(rate(int64(st.Records)), "record"), size(rate(st.Bytes)))
-	fmt.Fprintf(w, "  events      %s, of which %s matched a rule\n", grouped(int64(st.Events)), grouped(s.matches))
-	fmt.Fprintf(w, "  filtered    %s\n", grouped(int64(st.Filtered)))
-	fmt.Fprintf(w, "  skipped     %s\n", grouped(int64(st.Skipped)))
+	fmt.Fprintf(w, "%s in %s and %s, %s: %s and %s a second\n", show.Plural(int64(st.Records), "record"), show.Plural(int64(files), "file"), show.Size(st.Bytes),
+		took, show.Plural(rate(int64(st.Records)), "record"), show.Size(rate(st.Bytes)))
+	fmt.Fprintf(w, "  events      %s, of which %s matched a rule\n", show.Grouped(int64(st.Events)), show.Grouped(s.matches))
+	fmt.Fprintf(w, "  filtered    %s\n", show.Grouped(int64(st.Filtered)))
+	fmt.Fprintf(w, "  skipped     %s\n", show.Grouped(int64(st.Skipped)))
 	fmt.Fprintf(w, "  dead        %s\n", s.dead.String())
-	fmt.Fprintf(w, "  candidates  %s, of which %s were new\n", grouped(c.Detect.Candidates), grouped(c.Detect.Findings))
-	fmt.Fprintf(w, "  alerts      %s%s\n", grouped(c.Group.Alerts), note(c.Group.Overflows, "for a cap that was reached"))
-	fmt.Fprintf(w, "  suppressed  %s%s\n", grouped(c.Group.SuppressedByCap+c.Group.SuppressedByShadow), s.whySuppressed())
-	fmt.Fprintf(w, "  windows     %s closed with more matches than their alerts said\n", grouped(c.Group.Closed))
+	fmt.Fprintf(w, "  candidates  %s, of which %s were new\n", show.Grouped(c.Detect.Candidates), show.Grouped(c.Detect.Findings))
+	fmt.Fprintf(w, "  alerts      %s%s\n", show.Grouped(c.Group.Alerts), note(c.Group.Overflows, "for a cap that was reached"))
+	fmt.Fprintf(w, "  suppressed  %s%s\n", show.Grouped(c.Group.SuppressedByCap+c.Group.SuppressedByShadow), s.whySuppressed())
+	fmt.Fprintf(w, "  windows     %s closed with more matches than their alerts said\n", show.Grouped(c.Group.Closed))
 }
 
 // note is what there is besides, if there is.
@@ -32,17 +33,17 @@ func note(n int64, what string) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", and %s %s", grouped(n), what)
+	return fmt.Sprintf(", and %s %s", show.Grouped(n), what)
 }
 
 func (s *scan) whySuppressed() string {
 	c := s.pipeline.Counts().Group
 	var why []string
 	if c.SuppressedByCap > 0 {
-		why = append(why, "cap "+grouped(c.SuppressedByCap))
+		why = append(why, "cap "+show.Grouped(c.SuppressedByCap))
 	}
 	if c.SuppressedByShadow > 0 {
-		why = append(why, "shadow "+grouped(c.SuppressedByShadow))
+		why = append(why, "shadow "+show.Grouped(c.SuppressedByShadow))
 	}
 	if len(why) == 0 {
 		return ""
@@ -60,14 +61,14 @@ func (d *deadLetters) String() string {
 	for _, reason := range schemas.Reasons() {
 		if n := d.counts[reason]; n > 0 {
 			total += n
-			why = append(why, string(reason)+" "+grouped(n))
+			why = append(why, string(reason)+" "+show.Grouped(n))
 		}
 	}
 	switch {
 	case total == 0:
 		return "0"
 	case d.to == nil:
-		return grouped(total) + ": " + strings.Join(why, ", ") + "; --dlq FILE keeps them"
+		return show.Grouped(total) + ": " + strings.Join(why, ", ") + "; --dlq FILE keeps them"
 	}
-	return grouped(total) + ": " + strings.Join(why, ", ") + "; they are in " + d.to.name
+	return show.Grouped(total) + ": " + strings.Join(why, ", ") + "; they are in " + d.to.name
 }

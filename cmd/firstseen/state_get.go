@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/processor"
 	"firstseen/rules"
 	"firstseen/rules/builtin"
@@ -80,9 +81,9 @@ func (c *stateGetCmd) Run(a *cli.App) error {
 		if c.Rule != "" && k.Rule != c.Rule {
 			continue
 		}
-		v := termView{k.Rule, fmt.Sprintf("%x", k.State), k.Fields, k.Terms, k.Partition, stamp(k.Term.FirstSeen), stamp(k.Term.LastSeen), k.Term.Count, ""}
+		v := termView{k.Rule, fmt.Sprintf("%x", k.State), k.Fields, k.Terms, k.Partition, show.Time(k.Term.FirstSeen), show.Time(k.Term.LastSeen), k.Term.Count, ""}
 		if k.History > 0 {
-			v.New = stamp(k.Term.LastSeen + k.History)
+			v.New = show.Time(k.Term.LastSeen + k.History)
 		}
 		views = append(views, v)
 	}
@@ -116,7 +117,7 @@ func (c *stateGetCmd) print(w io.Writer, terms []string, views []termView) error
 		if c.Rule != "" {
 			of = " by rule " + c.Rule
 		}
-		_, err := fmt.Fprintf(w, "nothing is known of %s%s: an event with it would be new\n", shown(list(terms), 200), of)
+		_, err := fmt.Fprintf(w, "nothing is known of %s%s: an event with it would be new\n", show.Text(show.List(terms), 200), of)
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
@@ -128,7 +129,7 @@ func (c *stateGetCmd) print(w io.Writer, terms []string, views []termView) error
 				rule = "(gone, or not given with --rules; state " + v.State + ")"
 			}
 		}
-		_, werr := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", shown(list(v.Terms), 200), rule, v.First, v.Last, cmp.Or(v.New, "-"), grouped(v.Count), v.Partition)
+		_, werr := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", show.Text(show.List(v.Terms), 200), rule, v.First, v.Last, cmp.Or(v.New, "-"), show.Grouped(v.Count), v.Partition)
 		err = errors.Join(err, werr)
 	}
 	return errors.Join(err, t.Flush())

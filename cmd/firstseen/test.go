@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/rules"
 	"firstseen/rules/rulefile"
 )
@@ -75,7 +76,7 @@ func (c *testCmd) Run(a *cli.App) error {
 	case report.Failed > 0:
 		return cli.Exit(cli.ExitFindings, nil)
 	case report.Passed == 0:
-		return cli.Usage(fmt.Errorf("no test to run among %s", plural(int64(len(subjects)), "rule")))
+		return cli.Usage(fmt.Errorf("no test to run among %s", show.Plural(int64(len(subjects)), "rule")))
 	}
 	return nil
 }
@@ -120,7 +121,7 @@ func (s *testSubject) lacks(n int) string {
 	}
 	var lacks []string
 	if tests < n {
-		lacks = append(lacks, fmt.Sprintf("it has %s", plural(int64(tests), "test")))
+		lacks = append(lacks, fmt.Sprintf("it has %s", show.Plural(int64(tests), "test")))
 	}
 	if matches == 0 {
 		lacks = append(lacks, "no test expects a match")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/rules"
 )
 
@@ -40,7 +41,7 @@ func (p *picked) whyMatch(x *rules.Explanation) string {
 		why = append(why, "its query holds: "+p.decisive(x.Query.Decisive()))
 	}
 	if x.Rule.Text().Allowlist != nil {
-		why = append(why, shown(x.Source, 80)+" is in no network of its allowlist")
+		why = append(why, show.Text(x.Source, 80)+" is in no network of its allowlist")
 	}
 	if len(why) == 0 {
 		return "the rule has no query, so every record of " + x.Rule.Dataset().String() + " matches"

@@ -1,14 +1,14 @@
-package main
+package show
 
 import (
 	"fmt"
 	"strconv"
 )
 
-// grouped writes 1234567 as 1,234,567.
-func grouped(n int64) string {
+// Grouped writes 1234567 as 1,234,567.
+func Grouped(n int64) string {
 	if n < 0 {
-		return "-" + grouped(-n)
+		return "-" + Grouped(-n)
 	}
 	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -17,16 +17,16 @@ func grouped(n int64) string {
 	return s
 }
 
-// plural writes a number of things: 1 rule, 2 rules.
-func plural(n int64, one string) string {
+// Plural writes a number of things: 1 rule, 2 rules.
+func Plural(n int64, one string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return grouped(n) + " " + one + "s"
+	return Grouped(n) + " " + one + "s"
 }
 
-// size writes a number of bytes: 4.2 MB.
-func size(n int64) string {
+// Size writes a number of bytes: 4.2 MB.
+func Size(n int64) string {
 	unit, f := 0, float64(n)
 	for ; f >= 999.5 && unit < 4; unit++ {
 		f /= 1000

@@ -1,5 +1,5 @@
 // Package show writes numbers, times and texts, and how far something has come, as people read them.
-package main
+package show
 
 import (
 	"strconv"
@@ -10,8 +10,8 @@ import (
 	"firstseen/schemas/wire"
 )
 
-// shown is text from the network as a terminal may get it: on one line, cut, and with what does not print spelled out.
-func shown(text string, most int) string {
+// Text is text from the network as a terminal may get it: on one line, cut, and with what does not print spelled out.
+func Text(text string, most int) string {
 	var b strings.Builder
 	n := 0
 	for _, r := range text {
@@ -29,16 +29,16 @@ func shown(text string, most int) string {
 	return b.String()
 }
 
-// list joins words for a sentence.
-func list(words []string) string {
+// List joins words for a sentence.
+func List(words []string) string {
 	if n := len(words); n > 1 {
 		return strings.Join(words[:n-1], ", ") + " and " + words[n-1]
 	}
 	return strings.Join(words, "")
 }
 
-// stamp writes Unix milliseconds as RFC 3339.
-func stamp(ms int64) string {
+// Time writes Unix milliseconds as RFC 3339.
+func Time(ms int64) string {
 	if ms == wire.NoTime {
 		return ""
 	}

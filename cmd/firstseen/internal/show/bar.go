@@ -1,4 +1,4 @@
-package main
+package show
 
 import (
 	"fmt"
@@ -8,29 +8,29 @@ import (
 	"time"
 )
 
-// progress is a bar on a terminal that says how much of something has been read. A nil one does nothing. It draws from
+// Bar is a bar on a terminal that says how much of something has been read. A nil one does nothing. It draws from
 // the goroutine that reads, so it stands still when that does.
-type progress struct {
+type Bar struct {
 	w     io.Writer
 	clock func() time.Time
 	total int64 // bytes; 0: not known
 	done  int64
-	unit  func(int64) string // writes a number of them; nil: size
+	Unit  func(int64) string // writes a number of them; nil: size
 	began time.Time
 	drawn time.Time
 	shown bool
 }
 
-// newProgress returns a bar if w is a terminal.
-func newProgress(w io.Writer, total int64) *progress {
-	if !terminal(w) {
+// NewBar returns a bar if w is a terminal.
+func NewBar(w io.Writer, total int64) *Bar {
+	if !IsTerminal(w) {
 		return nil
 	}
-	return &progress{w: w, clock: time.Now, total: total, began: time.Now()}
+	return &Bar{w: w, clock: time.Now, total: total, began: time.Now()}
 }
 
-// terminal says whether w is one. The null device passes for one, which does no harm.
-func terminal(w io.Writer) bool {
+// IsTerminal says whether w is one. The null device passes for one, which does no harm.
+func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
 		return false
@@ -39,8 +39,8 @@ func terminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// add says that n more bytes have been read, and how many alerts there are. It draws ten times a second at most.
-func (p *progress) add(n int, alerts int64) {
+// Add says that n more bytes have been read, and how many alerts there are. It draws ten times a second at most.
+func (p *Bar) Add(n int, alerts int64) {
 	if p == nil {
 		return
 	}
@@ -54,13 +54,13 @@ func (p *progress) add(n int, alerts int64) {
 }
 
 // line is at most 79 characters long.
-func (p *progress) line(passed time.Duration, alerts int64) string {
-	rate, unit := float64(p.done)/max(passed.Seconds(), 1e-3), p.unit
+func (p *Bar) line(passed time.Duration, alerts int64) string {
+	rate, unit := float64(p.done)/max(passed.Seconds(), 1e-3), p.Unit
 	if unit == nil {
-		unit = size
+		unit = Size
 	}
 	if p.total <= 0 {
-		return fmt.Sprintf("%s  %s/s  %s", unit(p.done), unit(int64(rate)), plural(alerts, "alert"))
+		return fmt.Sprintf("%s  %s/s  %s", unit(p.done), unit(int64(rate)), Plural(alerts, "alert"))
 	}
 	const width = 24
 	part := min(float64(p.done)/float64(p.total), 1)
@@ -71,11 +71,11 @@ func (p *progress) line(passed time.Duration, alerts int64) string {
 		left = "  " + (time.Duration(seconds) * time.Second).String() + " left"
 	}
 	return fmt.Sprintf("%3d%% [%s%s] %s of %s  %s/s  %s%s", int(part*100), strings.Repeat("=", full), strings.Repeat(" ", width-full),
-		unit(p.done), unit(p.total), unit(int64(rate)), plural(alerts, "alert"), left)
+		unit(p.done), unit(p.total), unit(int64(rate)), Plural(alerts, "alert"), left)
 }
 
-// clear takes the bar away, until the next add.
-func (p *progress) clear() {
+// Clear takes the bar away, until the next add.
+func (p *Bar) Clear() {
 	if p != nil && p.shown {
 		p.shown, p.drawn = false, time.Time{}
 		fmt.Fprint(p.w, "\r\x1b[K")
