@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/output"
 	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/config"
 	"firstseen/processor"
@@ -60,9 +61,9 @@ func (c *bootstrapCmd) Run(a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	dead := deadLetters{counts: map[schemas.Reason]int64{}}
+	dead := output.DeadLetters{Counts: map[schemas.Reason]int64{}}
 	if c.DLQ != "" {
-		if dead.to, err = createLines(c.DLQ); err != nil {
+		if dead.To, err = output.CreateLines(c.DLQ); err != nil {
 			return cli.Usage(err)
 		}
 	}
@@ -73,8 +74,8 @@ func (c *bootstrapCmd) Run(a *cli.App) error {
 			}
 			return fn(m)
 		})
-	}, dead.add, len(c.Rule) > 0)
-	err = errors.Join(err, dead.to.close())
+	}, dead.Add, len(c.Rule) > 0)
+	err = errors.Join(err, dead.To.Close())
 	if done != nil {
 		c.tell(a, done, &dead)
 	}
@@ -127,14 +128,14 @@ func (c *bootstrapCmd) source(a *cli.App, cfg processor.Config) (logSource, erro
 	return (&replay{replayCmd: as, app: a, cfg: cfg, would: newAlertSet(nil)}).openRange()
 }
 
-func (c *bootstrapCmd) tell(a *cli.App, done *processor.Bootstrapped, dead *deadLetters) {
+func (c *bootstrapCmd) tell(a *cli.App, done *processor.Bootstrapped, dead *output.DeadLetters) {
 	fmt.Fprintf(a.Stderr, "%s read, %s matched\n", show.Plural(int64(done.Stats.Records), "record"), show.Grouped(done.Matches))
 	for _, d := range []schemas.Dataset{schemas.CloudTrail, schemas.S3Access} {
 		if x, ok := done.Read[d]; ok {
 			fmt.Fprintf(a.Stderr, "%s: from %s to %s\n", d, sinceText(x.First), sinceText(x.Last))
 		}
 	}
-	for reason, n := range dead.counts {
+	for reason, n := range dead.Counts {
 		fmt.Fprintf(a.Stderr, "could not be read: %s: %s\n", show.Grouped(n), reason)
 	}
 	for _, r := range done.Rules {

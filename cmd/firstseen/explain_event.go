@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/logfiles"
 	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/rules"
 	"firstseen/rules/kql"
@@ -68,23 +69,23 @@ func parseOffset(text string) (topic string, partition int32, offset int64, ok b
 
 // pickFile finds the record in a file or in standard input. Without --line the records of all its values count.
 func (x *explain) pickFile(a *cli.App) (*picked, error) {
-	in := input{path: x.Event}
+	in := logfiles.File{Path: x.Event}
 	if x.Event != "-" {
 		var err error
-		if in.info, err = os.Stat(x.Event); err != nil {
+		if in.Info, err = os.Stat(x.Event); err != nil {
 			return nil, fmt.Errorf("%w; an event is a FILE, - for standard input, or TOPIC/PARTITION/OFFSET", err)
 		}
-		if in.info.IsDir() {
+		if in.Info.IsDir() {
 			return nil, fmt.Errorf("%s is a directory: name one file of it", x.Event)
 		}
 	}
-	r, err := in.open(a.Ctx, a.Stdin)
+	r, err := in.Open(a.Ctx, a.Stdin)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close() // it was only read
 	format, _ := schemas.ParseFormat(x.Format)
-	file := schemas.NewFileReader(r, in.name(), x.bounds)
+	file := schemas.NewFileReader(r, in.Name(), x.bounds)
 	list := recordList{most: 20}
 	var found *picked
 	for n := int64(0); ; n++ {
@@ -108,13 +109,13 @@ func (x *explain) pickFile(a *cli.App) (*picked, error) {
 	}
 	switch {
 	case list.n == 0 && x.Line > 0:
-		return nil, fmt.Errorf("%s: no record begins at line %d", in.name(), x.Line)
+		return nil, fmt.Errorf("%s: no record begins at line %d", in.Name(), x.Line)
 	case list.n == 0:
-		return nil, fmt.Errorf("%s has no record", in.name())
+		return nil, fmt.Errorf("%s has no record", in.Name())
 	case found == nil:
-		return nil, fmt.Errorf("%s has %s, there is none with --index %d: they are counted from 0", in.name(), show.Plural(int64(list.n), "record"), x.Index)
+		return nil, fmt.Errorf("%s has %s, there is none with --index %d: they are counted from 0", in.Name(), show.Plural(int64(list.n), "record"), x.Index)
 	case x.Index < 0 && list.n > 1:
-		return nil, fmt.Errorf("%s has %s: say which one with --index N\n%s", in.name(), show.Plural(int64(list.n), "record"), list.String())
+		return nil, fmt.Errorf("%s has %s: say which one with --index N\n%s", in.Name(), show.Plural(int64(list.n), "record"), list.String())
 	}
 	return found, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/output"
 	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/traffic"
 )
@@ -30,8 +31,8 @@ type genCmd struct {
 // sink is where records go.
 type sink interface {
 	write(*traffic.Record) error
-	flush() error // the error of any write so far
-	close() error // flushes; of no use afterwards
+	Flush() error // the error of any write so far
+	Close() error // flushes; of no use afterwards
 }
 
 // Run writes until there are enough records, or until it is interrupted.
@@ -64,7 +65,7 @@ func (c *genCmd) Run(a *cli.App) error {
 	if a.Ctx.Err() != nil && errors.Is(err, a.Ctx.Err()) {
 		err = nil
 	}
-	if closing := to.close(); err == nil {
+	if closing := to.Close(); err == nil {
 		err = closing
 	}
 	sum.print(a.Stderr)
@@ -115,7 +116,7 @@ func (c *genCmd) pump(ctx context.Context, g *traffic.Generator, to sink) error 
 				return err
 			}
 		}
-		if err := to.flush(); err != nil {
+		if err := to.Flush(); err != nil {
 			return err
 		}
 		if c.Rate > 0 {
@@ -130,15 +131,15 @@ func (c *genCmd) pump(ctx context.Context, g *traffic.Generator, to sink) error 
 
 // genFile is a file or standard output: one record a line.
 type genFile struct {
-	*lines
+	*output.Lines
 	sum *genSummary
 }
 
 func (c *genCmd) openFile(a *cli.App, sum *genSummary) (sink, error) {
 	if c.Out == "" || c.Out == "-" {
-		return genFile{&lines{name: "standard output", w: bufio.NewWriter(a.Stdout)}, sum}, nil
+		return genFile{output.NewLines("standard output", bufio.NewWriter(a.Stdout)), sum}, nil
 	}
-	to, err := createLines(c.Out)
+	to, err := output.CreateLines(c.Out)
 	if err != nil {
 		return nil, cli.Usage(fmt.Errorf("gen: %w", err))
 	}
@@ -146,7 +147,7 @@ func (c *genCmd) openFile(a *cli.App, sum *genSummary) (sink, error) {
 }
 
 func (f genFile) write(r *traffic.Record) error {
-	f.add(r.Value)
+	f.Add(r.Value)
 	f.sum.add(r)
 	return nil
 }

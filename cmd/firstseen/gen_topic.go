@@ -140,10 +140,10 @@ func (t *sourceTopics) err() error {
 	return t.failed
 }
 
-// flush waits for nothing: the client sends what it has as fast as it can.
-func (t *sourceTopics) flush() error { return t.err() }
+// Flush waits for nothing: the client sends what it has as fast as it can.
+func (t *sourceTopics) Flush() error { return t.err() }
 
-func (t *sourceTopics) close() error {
+func (t *sourceTopics) Close() error {
 	defer t.cl.Close()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), time.Minute)
 	defer cancel()

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/logfiles"
 	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/config"
 	"firstseen/processor"
@@ -115,19 +116,19 @@ func (s *replayRange) describe(r *replayReport) {
 // replayFiles is files, read one after the other.
 type replayFiles struct {
 	app    *cli.App
-	inputs []input
+	inputs []logfiles.File
 	bounds schemas.Bounds
 	format schemas.Format
 	bar    *show.Bar
 }
 
 func openReplayFiles(c *replayCmd, a *cli.App, bounds schemas.Bounds) (*replayFiles, error) {
-	inputs, err := findInputs(c.Paths)
+	inputs, err := logfiles.Find(c.Paths)
 	if err != nil {
 		return nil, cli.Usage(err)
 	}
 	format, _ := schemas.ParseFormat(c.Format)
-	return &replayFiles{app: a, inputs: inputs, bounds: bounds, format: format, bar: show.NewBar(a.Stderr, totalSize(inputs))}, nil
+	return &replayFiles{app: a, inputs: inputs, bounds: bounds, format: format, bar: show.NewBar(a.Stderr, logfiles.Size(inputs))}, nil
 }
 
 func (s *replayFiles) each(ctx context.Context, fn func(m schemas.Message, in, learn bool) error) error {
@@ -141,16 +142,16 @@ func (s *replayFiles) each(ctx context.Context, fn func(m schemas.Message, in, l
 	return nil
 }
 
-func (s *replayFiles) read(ctx context.Context, in input, now int64, fn func(m schemas.Message, in, learn bool) error) error {
-	r, err := in.open(ctx, s.app.Stdin)
+func (s *replayFiles) read(ctx context.Context, in logfiles.File, now int64, fn func(m schemas.Message, in, learn bool) error) error {
+	r, err := in.Open(ctx, s.app.Stdin)
 	if err != nil {
 		return err
 	}
 	defer r.Close() // it was only read
-	file := schemas.NewFileReader(&pausing{r: r, pause: func(got int) error {
+	file := schemas.NewFileReader(logfiles.Pausing(r, func(got int) error {
 		s.bar.Add(got, 0)
 		return ctx.Err()
-	}}, in.name(), s.bounds)
+	}), in.Name(), s.bounds)
 	for n := int64(0); ; n++ {
 		m, err := file.Next()
 		if errors.Is(err, io.EOF) {

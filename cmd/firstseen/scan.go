@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/logfiles"
+	"firstseen/cmd/firstseen/internal/output"
 	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/processor/stage"
 	"firstseen/rules"
@@ -49,9 +51,9 @@ type scan struct {
 	stats    schemas.Stats // of what was read
 	matches  int64
 
-	alerts     *lines
-	suppressed *lines // nil: they are only counted
-	dead       deadLetters
+	alerts     *output.Lines
+	suppressed *output.Lines // nil: they are only counted
+	dead       output.DeadLetters
 	bar        *show.Bar
 }
 
@@ -59,7 +61,7 @@ type scan struct {
 func (c *scanCmd) Run(a *cli.App) error {
 	signal.Ignore(syscall.SIGPIPE) // a reader that has had enough is an error of a write, so that files are closed
 	began := time.Now()
-	inputs, err := findInputs(c.Paths)
+	inputs, err := logfiles.Find(c.Paths)
 	if err != nil {
 		return cli.Usage(err)
 	}
@@ -79,7 +81,7 @@ func (c *scanCmd) Run(a *cli.App) error {
 	default:
 		s.summary(a.Stderr, len(inputs), time.Since(began))
 	}
-	if err == nil && c.FailOnAlert && s.alerts.n > 0 {
+	if err == nil && c.FailOnAlert && s.alerts.N > 0 {
 		return cli.Exit(cli.ExitFindings, nil)
 	}
 	return err
@@ -87,7 +89,7 @@ func (c *scanCmd) Run(a *cli.App) error {
 
 // open makes a run ready: rules, outputs, state. Nothing is created before everything that is only read has been found
 // good.
-func (c *scanCmd) open(a *cli.App, inputs []input) (*scan, error) {
+func (c *scanCmd) open(a *cli.App, inputs []logfiles.File) (*scan, error) {
 	set, warnings, err := rules.Load(rules.LoadOptions{Paths: c.Rules, Presets: c.Preset, NoBuiltin: c.NoBuiltin, Strict: c.Strict, Set: c.Set, ASN: c.ASN})
 	if err != nil {
 		return nil, err
@@ -95,7 +97,7 @@ func (c *scanCmd) open(a *cli.App, inputs []input) (*scan, error) {
 	for _, w := range warnings {
 		fmt.Fprintln(a.Stderr, "warning:", w)
 	}
-	s := &scan{scanCmd: c, ctx: a.Ctx, set: set, now: time.Now().UnixMilli(), history: wire.NoTime, bar: show.NewBar(a.Stderr, totalSize(inputs))}
+	s := &scan{scanCmd: c, ctx: a.Ctx, set: set, now: time.Now().UnixMilli(), history: wire.NoTime, bar: show.NewBar(a.Stderr, logfiles.Size(inputs))}
 	if !c.Now.IsZero() {
 		s.now = c.Now.UnixMilli()
 	}
@@ -126,7 +128,7 @@ func (c *scanCmd) open(a *cli.App, inputs []input) (*scan, error) {
 
 // run reads the inputs. The state directory changes when all of them have been read and every alert has been written,
 // so that a run that was interrupted can be made again.
-func (s *scan) run(stdin io.Reader, inputs []input) error {
+func (s *scan) run(stdin io.Reader, inputs []logfiles.File) error {
 	if err := s.readAll(stdin, inputs); err != nil {
 		return err
 	}
@@ -154,7 +156,7 @@ func (s *scan) take(p *piece) error {
 	for i := range p.values {
 		v := &p.values[i]
 		for _, d := range v.dead {
-			s.dead.put(d)
+			s.dead.Put(d)
 		}
 		if err := s.pipeline.Records(v.outputs, s.now); err != nil {
 			return err
@@ -165,10 +167,10 @@ func (s *scan) take(p *piece) error {
 
 // pause is called before more is read or waited for, which may take its time: what has been found by now is written.
 func (s *scan) pause(got int) error {
-	if err := s.alerts.flush(); err != nil {
+	if err := s.alerts.Flush(); err != nil {
 		return err
 	}
-	s.bar.Add(got, s.alerts.n)
+	s.bar.Add(got, s.alerts.N)
 	return s.ctx.Err()
 }
 

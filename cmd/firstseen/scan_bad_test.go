@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/output"
 )
 
 // anonymous is a record that the new-terms rule matches, on a line.
@@ -147,14 +148,14 @@ func TestScanDeadLetters(t *testing.T) {
 		}
 		_, rest, _ := strings.Cut(line, `,"file":`)
 		where := fmt.Sprintf(`%q,"line":%d,"offset":%d,"index":%d,`, file, i+2, i+1, []int{-1, -1, -1, 0}[i])
-		value := []string{`"value":"<nonsense>"}`, `"value_base64":"/wA="}`, `"value":"x` + long[:keptValue-2] + `","truncated":800001}`, `"value":"12"}`}[i]
+		value := []string{`"value":"<nonsense>"}`, `"value_base64":"/wA="}`, `"value":"x` + long[:output.KeptValue-2] + `","truncated":800001}`, `"value":"12"}`}[i]
 		if rest != where+value+"\n" {
 			t.Errorf("dead letter %d is %.300s\nwant %.300s", i, rest, where+value)
 		}
 	}
 }
 
-func deadLettersIn(t *testing.T, path string) (list []deadLetter) {
+func deadLettersIn(t *testing.T, path string) (list []output.DeadLetter) {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -163,7 +164,7 @@ func deadLettersIn(t *testing.T, path string) (list []deadLetter) {
 	for line := range bytes.Lines(content) {
 		dec := json.NewDecoder(bytes.NewReader(line))
 		dec.DisallowUnknownFields()
-		var d deadLetter
+		var d output.DeadLetter
 		if err := dec.Decode(&d); err != nil {
 			t.Fatalf("%v in %.1000s", err, line)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/logfiles"
 	"firstseen/traffic"
 )
 
@@ -88,7 +89,7 @@ func TestScanEndsAtAnUnreadableFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	inputs, err := findInputs([]string{dir})
+	inputs, err := logfiles.Find([]string{dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +104,7 @@ func TestScanEndsAtAnUnreadableFile(t *testing.T) {
 	if err := s.run(nil, inputs); err == nil || !strings.Contains(err.Error(), "5: no such file") {
 		t.Errorf("error %v", err)
 	}
-	if err := s.close(); err != nil || s.alerts.n != 5 || s.stats.Records != 5 {
-		t.Errorf("%d alerts of %d records, %v", s.alerts.n, s.stats.Records, err)
+	if err := s.close(); err != nil || s.alerts.N != 5 || s.stats.Records != 5 {
+		t.Errorf("%d alerts of %d records, %v", s.alerts.N, s.stats.Records, err)
 	}
 }

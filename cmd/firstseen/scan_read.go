@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"sync"
 
+	"firstseen/cmd/firstseen/internal/logfiles"
+	"firstseen/cmd/firstseen/internal/output"
 	"firstseen/processor/stage"
 	"firstseen/schemas"
 )
@@ -14,7 +16,7 @@ import (
 // found is what came of a value of a file.
 type found struct {
 	outputs []stage.Output // candidates and findings
-	dead    []letter
+	dead    []output.Letter
 }
 
 // piece is what came of a part of a file.
@@ -47,7 +49,7 @@ func (s *scan) newReader() *reader {
 	r.ingest = stage.NewIngest(s.set, stage.IngestConfig{
 		Decoder: schemas.Config{Strict: s.Strict},
 		Dead: func(m *schemas.Message, l schemas.DeadLetter) {
-			r.found.dead = append(r.found.dead, s.dead.letter(m, l))
+			r.found.dead = append(r.found.dead, s.dead.Letter(m, l))
 		},
 	})
 	r.ingest.SetHistoryStart(s.history)
@@ -55,13 +57,13 @@ func (s *scan) newReader() *reader {
 }
 
 // read reads a file. next is called after every value, and takes the piece when it likes. pause is that of pausing.
-func (r *reader) read(ctx context.Context, in input, stdin io.Reader, pause func(got int) error, next func() error) error {
-	opened, err := in.open(ctx, stdin)
+func (r *reader) read(ctx context.Context, in logfiles.File, stdin io.Reader, pause func(got int) error, next func() error) error {
+	opened, err := in.Open(ctx, stdin)
 	if err != nil {
 		return err
 	}
 	defer opened.Close() // it was only read
-	r.file.Reset(&pausing{r: opened, pause: pause}, in.name())
+	r.file.Reset(logfiles.Pausing(opened, pause), in.Name())
 	for n := int64(0); ; n++ {
 		m, err := r.file.Next()
 		if errors.Is(err, io.EOF) {
@@ -94,7 +96,7 @@ func (r *reader) value(m schemas.Message) error {
 		r.piece.size += len(out.Key) + len(out.Value)
 	})
 	for _, l := range r.found.dead {
-		r.piece.size += len(l.line)
+		r.piece.size += l.Size()
 	}
 	if len(r.found.outputs)+len(r.found.dead) > 0 {
 		r.piece.values = append(r.piece.values, r.found)
@@ -112,7 +114,7 @@ func (r *reader) cut() *piece {
 
 // readAll reads the inputs and takes what comes of them, in their order. Files are read in parallel, all but those up to
 // the first event, whose time the others must know, and what is no file, where more may be long in coming.
-func (s *scan) readAll(stdin io.Reader, inputs []input) error {
+func (s *scan) readAll(stdin io.Reader, inputs []logfiles.File) error {
 	var alone *reader
 	for len(inputs) > 0 {
 		if files := regular(inputs); s.peek == nil && files > 0 {
@@ -135,9 +137,9 @@ func (s *scan) readAll(stdin io.Reader, inputs []input) error {
 }
 
 // regular counts the files that the inputs begin with.
-func regular(inputs []input) int {
+func regular(inputs []logfiles.File) int {
 	for i, in := range inputs {
-		if in.info == nil || !in.info.Mode().IsRegular() {
+		if in.Info == nil || !in.Info.Mode().IsRegular() {
 			return i
 		}
 	}
@@ -146,13 +148,13 @@ func regular(inputs []input) int {
 
 // inTurn is a file that is read by some reader.
 type inTurn struct {
-	input
+	logfiles.File
 	pieces chan *piece // closed at its end
 }
 
 // readParallel reads files with a reader a core. Each gives its pieces to the channel of its file; they are taken a file
 // after the other, so that the result is that of one reader. Who is far ahead waits.
-func (s *scan) readParallel(files []input) error {
+func (s *scan) readParallel(files []logfiles.File) error {
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	ctx, cancel := context.WithCancel(s.ctx)
@@ -200,7 +202,7 @@ func (s *scan) readParallel(files []input) error {
 			if err := s.take(p); err != nil {
 				return err
 			}
-			s.bar.Add(p.read, s.alerts.n)
+			s.bar.Add(p.read, s.alerts.N)
 		}
 	}
 	return s.ctx.Err()
@@ -217,7 +219,7 @@ func (r *reader) readTo(ctx context.Context, to inTurn) {
 			return ctx.Err()
 		}
 	}
-	err := r.read(ctx, to.input, nil, func(got int) error {
+	err := r.read(ctx, to.File, nil, func(got int) error {
 		r.piece.read += got
 		return ctx.Err()
 	}, func() error {

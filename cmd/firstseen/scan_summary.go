@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"firstseen/cmd/firstseen/internal/show"
-	"firstseen/schemas"
 )
 
 // summary says what a scan has met and made.
@@ -50,25 +49,7 @@ func (s *scan) whySuppressed() string {
 	}
 	where := "; --suppressed FILE keeps them"
 	if s.suppressed != nil {
-		where = "; they are in " + s.suppressed.name
+		where = "; they are in " + s.suppressed.Name
 	}
 	return ": " + strings.Join(why, ", ") + where
-}
-
-// String is how many there are of each reason, and where they are.
-func (d *deadLetters) String() string {
-	total, why := int64(0), []string{}
-	for _, reason := range schemas.Reasons() {
-		if n := d.counts[reason]; n > 0 {
-			total += n
-			why = append(why, string(reason)+" "+show.Grouped(n))
-		}
-	}
-	switch {
-	case total == 0:
-		return "0"
-	case d.to == nil:
-		return show.Grouped(total) + ": " + strings.Join(why, ", ") + "; --dlq FILE keeps them"
-	}
-	return show.Grouped(total) + ": " + strings.Join(why, ", ") + "; they are in " + d.to.name
 }

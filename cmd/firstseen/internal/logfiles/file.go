@@ -1,4 +1,5 @@
-package main
+// Package logfiles finds and opens the files of logs that a command line names.
+package logfiles
 
 import (
 	"context"
@@ -9,25 +10,26 @@ import (
 	"strings"
 )
 
-// input is a file to scan, or standard input.
-type input struct {
-	path string
-	info os.FileInfo // nil: standard input
+// File is a file of logs, or standard input.
+type File struct {
+	Path string
+	Info os.FileInfo // nil: standard input
 }
 
-func (in input) name() string {
-	if in.info == nil {
+// Name is what alerts and messages call it.
+func (in File) Name() string {
+	if in.Info == nil {
 		return "stdin"
 	}
-	return in.path
+	return in.Path
 }
 
-// findInputs lists the files that the paths stand for, in their order. Every path must be there, so that a typing error
+// Find lists the files that the paths stand for, in their order. Every path must be there, so that a typing error
 // shows before anything is read.
-func findInputs(paths []string) (inputs []input, err error) {
+func Find(paths []string) (inputs []File, err error) {
 	for _, p := range paths {
 		if p == "-" {
-			inputs = append(inputs, input{path: p})
+			inputs = append(inputs, File{Path: p})
 			continue
 		}
 		info, err := os.Stat(p)
@@ -43,9 +45,9 @@ func findInputs(paths []string) (inputs []input, err error) {
 
 // addInputs adds a file, or those of a directory by name. In a directory only regular files count, and links to them: a
 // link to a directory might lead back.
-func addInputs(inputs []input, path string, info os.FileInfo) ([]input, error) {
+func addInputs(inputs []File, path string, info os.FileInfo) ([]File, error) {
 	if !info.IsDir() {
-		return append(inputs, input{path, info}), nil
+		return append(inputs, File{path, info}), nil
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -70,20 +72,21 @@ func addInputs(inputs []input, path string, info os.FileInfo) ([]input, error) {
 	return inputs, nil
 }
 
-// totalSize is the number of bytes to read, 0 if that is not known.
-func totalSize(inputs []input) (total int64) {
+// Size is the number of bytes to read, 0 if that is not known.
+func Size(inputs []File) (total int64) {
 	for _, in := range inputs {
-		if in.info == nil || !in.info.Mode().IsRegular() {
+		if in.Info == nil || !in.Info.Mode().IsRegular() {
 			return 0
 		}
-		total += in.info.Size()
+		total += in.Info.Size()
 	}
 	return total
 }
 
-func (in input) open(ctx context.Context, stdin io.Reader) (io.ReadCloser, error) {
-	if in.info != nil {
-		f, err := os.Open(in.path)
+// Open opens the file, or reads standard input until ctx ends.
+func (in File) Open(ctx context.Context, stdin io.Reader) (io.ReadCloser, error) {
+	if in.Info != nil {
+		f, err := os.Open(in.Path)
 		if err != nil {
 			return nil, fmt.Errorf("scan: %w", err)
 		}
@@ -111,15 +114,20 @@ func (p piped) Close() error {
 	return p.PipeReader.Close()
 }
 
-// pausing calls pause before each read, with the number of bytes that the one before it got. An error of pause is one
-// of the read.
-type pausing struct {
+// Pausing returns a reader that calls pause before each read of r, with the number of bytes that the one before it got. An
+// error of pause is one of the read.
+func Pausing(r io.Reader, pause func(got int) error) io.Reader {
+	return &reader{r: r, pause: pause}
+}
+
+// reader is what Pausing returns.
+type reader struct {
 	r     io.Reader
 	pause func(got int) error
 	got   int
 }
 
-func (p *pausing) Read(b []byte) (int, error) {
+func (p *reader) Read(b []byte) (int, error) {
 	if err := p.pause(p.got); err != nil {
 		return 0, err
 	}
