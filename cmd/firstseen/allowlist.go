@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/rules"
 	"firstseen/rules/allowlist"
 	"firstseen/rules/rulefile"
@@ -19,11 +20,11 @@ type allowlistCmd struct {
 }
 
 type allowlistCheckCmd struct {
-	ruleFlags `embed:""`
-	Rule      string    `placeholder:"ID" help:"Only the allowlist of this rule. Default: those of all rules that are not off."`
-	At        time.Time `placeholder:"TIME" help:"The time of the request, by which entries expire; RFC 3339. Default: now."`
-	JSON      bool      `name:"json" help:"Print the answers as one JSON document."`
-	Addresses []string  `arg:"" name:"ip" help:"Addresses, or networks in CIDR form, as a request has them."`
+	deployment.RuleFlags `embed:""`
+	Rule                 string    `placeholder:"ID" help:"Only the allowlist of this rule. Default: those of all rules that are not off."`
+	At                   time.Time `placeholder:"TIME" help:"The time of the request, by which entries expire; RFC 3339. Default: now."`
+	JSON                 bool      `name:"json" help:"Print the answers as one JSON document."`
+	Addresses            []string  `arg:"" name:"ip" help:"Addresses, or networks in CIDR form, as a request has them."`
 }
 
 // listAnswer is what the allowlist of a rule makes of an address.
@@ -49,7 +50,7 @@ type listEntry struct {
 // Run answers for each address and each rule. It exits with 1 if an address is outside an allowlist, so that the rule
 // would match where its query does.
 func (c *allowlistCheckCmd) Run(a *cli.App) error {
-	set, err := c.load(io.Discard) // an empty allowlist is an answer here, no warning
+	set, err := c.Load(io.Discard) // an empty allowlist is an answer here, no warning
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/cmd/firstseen/internal/output"
 	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/config"
@@ -20,13 +21,13 @@ import (
 )
 
 type bootstrapCmd struct {
-	configFlags `embed:""`
-	Rule        []string `sep:"none" placeholder:"ID" help:"Teach only this rule. May be given several times. Default: all that remember terms."`
-	From        string   `placeholder:"POINT" help:"Read the source topics from there: a time (RFC 3339), a duration before now (30d), earliest, or offsets (cloudtrail/0:1200,cloudtrail/1:1180)."`
-	To          string   `default:"now" placeholder:"POINT" help:"And up to there, likewise. Default: now."`
-	Format      string   `enum:"auto,cloudtrail,s3access" default:"auto" help:"Of files: auto, cloudtrail or s3access."`
-	DLQ         string   `name:"dlq" placeholder:"FILE" help:"Write there what could not be read, with the reason, as JSON lines."`
-	Paths       []string `arg:"" optional:"" name:"path" help:"Files, plain or gzip, or directories of them, instead of the source topics; - for standard input."`
+	deployment.Flags `embed:""`
+	Rule             []string `sep:"none" placeholder:"ID" help:"Teach only this rule. May be given several times. Default: all that remember terms."`
+	From             string   `placeholder:"POINT" help:"Read the source topics from there: a time (RFC 3339), a duration before now (30d), earliest, or offsets (cloudtrail/0:1200,cloudtrail/1:1180)."`
+	To               string   `default:"now" placeholder:"POINT" help:"And up to there, likewise. Default: now."`
+	Format           string   `enum:"auto,cloudtrail,s3access" default:"auto" help:"Of files: auto, cloudtrail or s3access."`
+	DLQ              string   `name:"dlq" placeholder:"FILE" help:"Write there what could not be read, with the reason, as JSON lines."`
+	Paths            []string `arg:"" optional:"" name:"path" help:"Files, plain or gzip, or directories of them, instead of the source topics; - for standard input."`
 }
 
 // Help is what firstseen bootstrap --help says besides.
@@ -40,12 +41,12 @@ func (c *bootstrapCmd) Run(a *cli.App) error {
 	if (c.From == "") == (len(c.Paths) == 0) {
 		return cli.Usage(errors.New("name either files, or with --from a range of the source topics"))
 	}
-	conf, err := c.load(nil)
+	conf, err := c.Load(nil)
 	if err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	set, err := loadRules(conf, log)
+	set, err := deployment.LoadRules(conf, log)
 	if err != nil {
 		return err
 	}
@@ -53,7 +54,7 @@ func (c *bootstrapCmd) Run(a *cli.App) error {
 	if err != nil {
 		return cli.Usage(err)
 	}
-	cfg, err := workerConfig(conf, set, log, prometheus.NewRegistry())
+	cfg, err := deployment.WorkerConfig(conf, set, log, prometheus.NewRegistry())
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (c *bootstrapCmd) only(conf *config.Config, set *rules.Set) (*rules.Set, er
 		}
 		want[id] = true
 	}
-	o := configRules(conf)
+	o := deployment.RuleOptions(conf)
 	off := map[string]map[string]any{}
 	for id, keys := range o.Overrides {
 		off[id] = keys

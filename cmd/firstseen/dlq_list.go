@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/config"
 	"firstseen/processor"
@@ -18,11 +19,11 @@ import (
 )
 
 type dlqListCmd struct {
-	configFlags `embed:""`
-	Reason      string `placeholder:"REASON" help:"Only those with this reason, such as invalid_json."`
-	Since       string `placeholder:"POINT" help:"Only those written since: a time, or a duration before now such as 2h or 7d."`
-	Count       int    `short:"n" default:"20" placeholder:"N" help:"Only the last N; 0: all."`
-	JSON        bool   `name:"json" help:"Print one JSON document a line, with the value."`
+	deployment.Flags `embed:""`
+	Reason           string `placeholder:"REASON" help:"Only those with this reason, such as invalid_json."`
+	Since            string `placeholder:"POINT" help:"Only those written since: a time, or a duration before now such as 2h or 7d."`
+	Count            int    `short:"n" default:"20" placeholder:"N" help:"Only the last N; 0: all."`
+	JSON             bool   `name:"json" help:"Print one JSON document a line, with the value."`
 }
 
 // letterView is a dead letter as it is printed.
@@ -46,7 +47,7 @@ func (c *dlqListCmd) Run(a *cli.App) error {
 	if err := knownReason(c.Reason); err != nil {
 		return err
 	}
-	wc, err := outside(c.loadAny())
+	wc, err := deployment.FromOutside(c.LoadAny())
 	if err != nil {
 		return err
 	}

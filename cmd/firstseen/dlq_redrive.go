@@ -4,16 +4,17 @@ import (
 	"fmt"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/processor"
 	"firstseen/schemas"
 )
 
 type dlqRedriveCmd struct {
-	configFlags `embed:""`
-	Reason      string `xor:"which" required:"" placeholder:"REASON" help:"Only those with this reason, such as rule_error."`
-	All         bool   `xor:"which" required:"" help:"Those of every reason."`
-	DryRun      bool   `help:"Write nothing; say what would be done."`
+	deployment.Flags `embed:""`
+	Reason           string `xor:"which" required:"" placeholder:"REASON" help:"Only those with this reason, such as rule_error."`
+	All              bool   `xor:"which" required:"" help:"Those of every reason."`
+	DryRun           bool   `help:"Write nothing; say what would be done."`
 }
 
 // Run writes dead letters back and prints a line for each. Those that were redriven before are passed over.
@@ -21,7 +22,7 @@ func (c *dlqRedriveCmd) Run(a *cli.App) error {
 	if err := knownReason(c.Reason); err != nil {
 		return err
 	}
-	wc, err := outside(c.loadAny())
+	wc, err := deployment.FromOutside(c.LoadAny())
 	if err != nil {
 		return err
 	}

@@ -5,17 +5,18 @@ import (
 	"fmt"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/processor"
 )
 
 type doctorCmd struct {
-	configFlags `embed:""`
-	JSON        bool `name:"json" help:"Print one JSON document; it has every partition's offsets."`
+	deployment.Flags `embed:""`
+	JSON             bool `name:"json" help:"Print one JSON document; it has every partition's offsets."`
 }
 
 // Run looks at the deployment and prints one line a check. It writes nothing.
 func (c *doctorCmd) Run(a *cli.App) error {
-	wc, err := outside(c.load(nil))
+	wc, err := deployment.FromOutside(c.Load(nil))
 	if err != nil {
 		return err
 	}

@@ -11,26 +11,26 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/config"
 	"firstseen/processor"
 	"firstseen/rules"
 	"firstseen/schemas"
-	"firstseen/state"
 )
 
 type explainCmd struct {
-	configFlags `embed:""`
-	Rules       []string  `sep:"none" placeholder:"PATH" help:"Rule file, or directory of them, beside those of the configuration; the same id replaces. May be given several times."`
-	Strict      bool      `help:"Both built-in rules to the letter."`
-	Rule        string    `placeholder:"ID" help:"Only this rule."`
-	Index       int32     `default:"-1" placeholder:"N" help:"Which record of the message or file, from 0; firstseen.origin.index of an alert."`
-	Line        int64     `placeholder:"N" help:"Only the value of the file that begins at this line; firstseen.origin.line of an alert."`
-	Format      string    `enum:"auto,cloudtrail,s3access" default:"auto" help:"Of a file: auto (told by each record), cloudtrail or s3access."`
-	State       string    `placeholder:"DIR" help:"What was seen: the state directory of scan --state, or of a worker that does not run. No broker is asked."`
-	Now         time.Time `placeholder:"TIME" help:"Of a file: the time of records without one, and the latest that is believed; RFC 3339. Default: the clock."`
-	JSON        bool      `name:"json" help:"Print one JSON document."`
-	Event       string    `arg:"" name:"event" help:"FILE, - for standard input, or TOPIC/PARTITION/OFFSET."`
+	deployment.Flags `embed:""`
+	Rules            []string  `sep:"none" placeholder:"PATH" help:"Rule file, or directory of them, beside those of the configuration; the same id replaces. May be given several times."`
+	Strict           bool      `help:"Both built-in rules to the letter."`
+	Rule             string    `placeholder:"ID" help:"Only this rule."`
+	Index            int32     `default:"-1" placeholder:"N" help:"Which record of the message or file, from 0; firstseen.origin.index of an alert."`
+	Line             int64     `placeholder:"N" help:"Only the value of the file that begins at this line; firstseen.origin.line of an alert."`
+	Format           string    `enum:"auto,cloudtrail,s3access" default:"auto" help:"Of a file: auto (told by each record), cloudtrail or s3access."`
+	State            string    `placeholder:"DIR" help:"What was seen: the state directory of scan --state, or of a worker that does not run. No broker is asked."`
+	Now              time.Time `placeholder:"TIME" help:"Of a file: the time of records without one, and the latest that is believed; RFC 3339. Default: the clock."`
+	JSON             bool      `name:"json" help:"Print one JSON document."`
+	Event            string    `arg:"" name:"event" help:"FILE, - for standard input, or TOPIC/PARTITION/OFFSET."`
 }
 
 // explain is one run of the command.
@@ -100,18 +100,18 @@ func (c *explainCmd) open(a *cli.App) (x *explain, err error) {
 	if !c.Now.IsZero() {
 		x.now = c.Now.UnixMilli()
 	}
-	if x.cfg, err = c.loadAny(); err != nil {
+	if x.cfg, err = c.LoadAny(); err != nil {
 		return nil, err
 	}
 	x.cfg.Rules.Paths = append(x.cfg.Rules.Paths, c.Rules...)
 	x.cfg.Strict = x.cfg.Strict || c.Strict
-	if x.set, err = loadRules(x.cfg, discardLog()); err != nil {
+	if x.set, err = deployment.LoadRules(x.cfg, deployment.NoLog()); err != nil {
 		return nil, err
 	}
 	if c.Rule != "" && x.set.Rule(c.Rule) == nil {
 		return nil, fmt.Errorf("no rule %q is loaded; firstseen rules list shows their ids", c.Rule)
 	}
-	if x.worker, err = workerConfig(x.cfg, x.set, discardLog(), nil); err != nil {
+	if x.worker, err = deployment.WorkerConfig(x.cfg, x.set, deployment.NoLog(), nil); err != nil {
 		return nil, err
 	}
 	x.bounds, x.validate = x.worker.Bounds, x.worker.ValidateAll
@@ -122,24 +122,11 @@ func (c *explainCmd) open(a *cli.App) (x *explain, err error) {
 func (x *explain) connect(a *cli.App, inKafka bool) (err error) {
 	switch {
 	case x.State != "":
-		x.lookup, err = openDir(x.State, x.worker)
+		x.lookup, err = deployment.OpenStateDir(x.State, x.worker)
 	case inKafka || x.Config != "" || x.Set["brokers"] != "" || os.Getenv("FIRSTSEEN_BROKERS") != "":
 		x.lookup, err = processor.OpenLookup(a.Ctx, x.worker)
 	}
 	return err
-}
-
-// openDir opens a state directory that nobody uses.
-func openDir(dir string, cfg processor.Config) (*processor.Lookup, error) {
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return nil, cli.Usage(fmt.Errorf("--state %s: no such directory", dir))
-	}
-	l, err := processor.OpenLookupDir(dir, cfg)
-	if errors.Is(err, state.ErrLocked) {
-		return nil, cli.Exit(cli.ExitGuarantee, fmt.Errorf("%s is in use by a running worker or scan: leave --state out and give -c FILE, "+
-			"the changelog topics have the same; or stop it", dir))
-	}
-	return l, err
 }
 
 // pickRecord reads the message from its topic.

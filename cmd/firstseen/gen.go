@@ -11,21 +11,22 @@ import (
 	"time"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/cmd/firstseen/internal/output"
 	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/traffic"
 )
 
 type genCmd struct {
-	configFlags `embed:""`
-	Brokers     string  `placeholder:"HOST:PORT" help:"Write to topics of these brokers: those of the configuration, or cloudtrail and s3access."`
-	Out         string  `placeholder:"FILE" help:"Write to this file, or to - for standard output, which is the default without configuration and brokers."`
-	Kind        string  `enum:"both,cloudtrail,s3access" default:"both" help:"cloudtrail: JSON, one record a line; s3access: access-log lines; or both."`
-	Count       int     `placeholder:"N" help:"Records to write; default: 10000, or without end if there is a rate."`
-	Rate        float64 `default:"0" placeholder:"N" help:"Records a second; 0: as fast as possible."`
-	Seed        *uint64 `placeholder:"N" help:"The same seed makes the same bytes. Without it files get those of seed 1, and topics new traffic with times up to now."`
-	Anonymous   float64 `default:"0.02" placeholder:"SHARE" help:"Share of CloudTrail records that are anonymous access to a bucket."`
-	Outside     float64 `default:"0.3" placeholder:"SHARE" help:"Share of access-log lines from addresses outside the allowlist."`
+	deployment.Flags `embed:""`
+	Brokers          string  `placeholder:"HOST:PORT" help:"Write to topics of these brokers: those of the configuration, or cloudtrail and s3access."`
+	Out              string  `placeholder:"FILE" help:"Write to this file, or to - for standard output, which is the default without configuration and brokers."`
+	Kind             string  `enum:"both,cloudtrail,s3access" default:"both" help:"cloudtrail: JSON, one record a line; s3access: access-log lines; or both."`
+	Count            int     `placeholder:"N" help:"Records to write; default: 10000, or without end if there is a rate."`
+	Rate             float64 `default:"0" placeholder:"N" help:"Records a second; 0: as fast as possible."`
+	Seed             *uint64 `placeholder:"N" help:"The same seed makes the same bytes. Without it files get those of seed 1, and topics new traffic with times up to now."`
+	Anonymous        float64 `default:"0.02" placeholder:"SHARE" help:"Share of CloudTrail records that are anonymous access to a bucket."`
+	Outside          float64 `default:"0.3" placeholder:"SHARE" help:"Share of access-log lines from addresses outside the allowlist."`
 }
 
 // sink is where records go.

@@ -5,17 +5,18 @@ import (
 	"fmt"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/processor"
 )
 
 type leaveCmd struct {
-	configFlags `embed:""`
-	Instance    string `arg:"" name:"instance" help:"Name of the worker that will not come back."`
+	deployment.Flags `embed:""`
+	Instance         string `arg:"" name:"instance" help:"Name of the worker that will not come back."`
 }
 
 // Run takes a lost worker out of the groups, so that its partitions move at once.
 func (c *leaveCmd) Run(a *cli.App) error {
-	wc, err := outside(c.loadAny())
+	wc, err := deployment.FromOutside(c.LoadAny())
 	if err != nil {
 		return err
 	}

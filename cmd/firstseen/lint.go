@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/config"
 	"firstseen/rules"
@@ -59,7 +60,7 @@ func (l *linter) config(file string) (checked int) {
 	for _, w := range cfg.Warnings() {
 		l.warn(rules.Warning{File: file, Message: w})
 	}
-	return l.rules(configRules(cfg))
+	return l.rules(deployment.RuleOptions(cfg))
 }
 
 // rules checks rules and returns how many there are.

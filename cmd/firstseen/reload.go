@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/config"
 	"firstseen/rules"
 )
@@ -44,7 +44,7 @@ type reloader struct {
 
 // read loads the rules of a configuration and notes which files to watch.
 func (r *reloader) read(cfg *config.Config) (*rules.Set, error) {
-	o := configRules(cfg)
+	o := deployment.RuleOptions(cfg)
 	var lists []string
 	o.ReadFile = func(name string) ([]byte, error) {
 		lists = append(lists, name)
@@ -63,15 +63,6 @@ func (r *reloader) read(cfg *config.Config) (*rules.Set, error) {
 	r.warned = nil
 	for _, w := range warnings {
 		r.warned = append(r.warned, w.String())
-	}
-	return set, nil
-}
-
-// loadRules loads the rules of a configuration and logs what looks wrong about them.
-func loadRules(cfg *config.Config, log *slog.Logger) (*rules.Set, error) {
-	set, err := (&reloader{log: log}).read(cfg)
-	if err != nil {
-		return nil, cli.Usage(err)
 	}
 	return set, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/config"
 	"firstseen/processor"
 	"firstseen/processor/stage"
@@ -21,20 +22,20 @@ import (
 )
 
 type replayCmd struct {
-	configFlags `embed:""`
-	Rules       []string `sep:"none" placeholder:"PATH" help:"Candidate rule file, or directory of them, beside the configured rules; the same id replaces. May be given several times."`
-	Only        []string `sep:"none" placeholder:"RULE" help:"Compare the alerts of this rule only. May be given several times."`
-	From        string   `default:"24h" placeholder:"POINT" help:"Beginning of the range: a time (RFC 3339), a duration before now (24h, 7d), earliest, latest, or offsets (cloudtrail/0:1200,cloudtrail/1:1180). Default: 24h."`
-	To          string   `default:"latest" placeholder:"POINT" help:"End of the range, likewise; what lies there is not in it. Default: latest."`
-	Warm        string   `placeholder:"DURATION" help:"How long before the range the records are read that have to be known at its start; 0: none. Default: the longest history or window of the rules."`
-	Against     string   `enum:"alerts,rules,auto" default:"auto" help:"Compare with the alerts that were made (alerts), or with what the configured rules make of the same records (rules). Default: alerts; rules for files."`
-	Alerts      []string `sep:"none" placeholder:"FILE" help:"Compare with the alerts in this file, one JSON document a line, as scan and tail --output json write them. May be given several times."`
-	Format      string   `enum:"auto,cloudtrail,s3access" default:"auto" help:"Of files: auto, cloudtrail or s3access."`
-	StateDir    string   `type:"existingdir" placeholder:"DIR" help:"Keep what has to be remembered in a directory below this one, which is deleted at the end, instead of in memory."`
-	JSON        bool     `help:"One JSON document instead of text."`
-	Limit       int      `default:"50" placeholder:"N" help:"Lines of each kind of difference, in text. Default: 50."`
-	FailOnDiff  bool     `help:"Exit with 1 if an alert was added or is gone."`
-	Paths       []string `arg:"" optional:"" name:"path" help:"Files, plain or gzip, or directories of them, instead of the source topics; - for standard input."`
+	deployment.Flags `embed:""`
+	Rules            []string `sep:"none" placeholder:"PATH" help:"Candidate rule file, or directory of them, beside the configured rules; the same id replaces. May be given several times."`
+	Only             []string `sep:"none" placeholder:"RULE" help:"Compare the alerts of this rule only. May be given several times."`
+	From             string   `default:"24h" placeholder:"POINT" help:"Beginning of the range: a time (RFC 3339), a duration before now (24h, 7d), earliest, latest, or offsets (cloudtrail/0:1200,cloudtrail/1:1180). Default: 24h."`
+	To               string   `default:"latest" placeholder:"POINT" help:"End of the range, likewise; what lies there is not in it. Default: latest."`
+	Warm             string   `placeholder:"DURATION" help:"How long before the range the records are read that have to be known at its start; 0: none. Default: the longest history or window of the rules."`
+	Against          string   `enum:"alerts,rules,auto" default:"auto" help:"Compare with the alerts that were made (alerts), or with what the configured rules make of the same records (rules). Default: alerts; rules for files."`
+	Alerts           []string `sep:"none" placeholder:"FILE" help:"Compare with the alerts in this file, one JSON document a line, as scan and tail --output json write them. May be given several times."`
+	Format           string   `enum:"auto,cloudtrail,s3access" default:"auto" help:"Of files: auto, cloudtrail or s3access."`
+	StateDir         string   `type:"existingdir" placeholder:"DIR" help:"Keep what has to be remembered in a directory below this one, which is deleted at the end, instead of in memory."`
+	JSON             bool     `help:"One JSON document instead of text."`
+	Limit            int      `default:"50" placeholder:"N" help:"Lines of each kind of difference, in text. Default: 50."`
+	FailOnDiff       bool     `help:"Exit with 1 if an alert was added or is gone."`
+	Paths            []string `arg:"" optional:"" name:"path" help:"Files, plain or gzip, or directories of them, instead of the source topics; - for standard input."`
 }
 
 // Help is what firstseen replay --help says besides.
@@ -112,9 +113,9 @@ func (r *replay) open() error {
 			c.Against = "rules"
 		}
 	}
-	load := func() (*config.Config, error) { return c.load(nil) }
+	load := func() (*config.Config, error) { return c.Load(nil) }
 	if len(c.Paths) > 0 {
-		load = c.loadAny
+		load = c.LoadAny
 	}
 	conf, err := load()
 	if err != nil {
@@ -124,7 +125,7 @@ func (r *replay) open() error {
 	if err := r.loadRules(conf, log); err != nil {
 		return err
 	}
-	if r.cfg, err = workerConfig(conf, r.candidate, log, prometheus.NewRegistry()); err != nil {
+	if r.cfg, err = deployment.WorkerConfig(conf, r.candidate, log, prometheus.NewRegistry()); err != nil {
 		return err
 	}
 	if len(c.Paths) > 0 {
@@ -145,14 +146,14 @@ func (r *replay) open() error {
 	return nil
 }
 
-// loadRules loads the configured rules and, over them, the candidates.
+// LoadRules loads the configured rules and, over them, the candidates.
 func (r *replay) loadRules(conf *config.Config, log *slog.Logger) (err error) {
-	if r.base, err = loadRules(conf, log); err != nil {
+	if r.base, err = deployment.LoadRules(conf, log); err != nil {
 		return err
 	}
 	r.candidate = r.base
 	if len(r.Rules) > 0 {
-		if r.candidate, err = candidateRules(configRules(conf), r.base, r.Rules); err != nil {
+		if r.candidate, err = candidateRules(deployment.RuleOptions(conf), r.base, r.Rules); err != nil {
 			return cli.Usage(err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/rules"
 	"firstseen/rules/builtin"
@@ -24,8 +25,8 @@ type rulesCmd struct {
 }
 
 type rulesListCmd struct {
-	ruleFlags `embed:""`
-	JSON      bool `name:"json" help:"Print one JSON document."`
+	deployment.RuleFlags `embed:""`
+	JSON                 bool `name:"json" help:"Print one JSON document."`
 }
 
 // ruleLine is a rule in a list.
@@ -64,7 +65,7 @@ func newRuleLine(r *rules.Rule) ruleLine {
 
 // Run lists the rules by id, loaded ones first.
 func (c *rulesListCmd) Run(a *cli.App) error {
-	set, err := c.load(a.Stderr)
+	set, err := c.Load(a.Stderr)
 	if err != nil {
 		return err
 	}
@@ -111,9 +112,9 @@ func (c *rulesListCmd) Run(a *cli.App) error {
 }
 
 type rulesShowCmd struct {
-	ruleFlags `embed:""`
-	Schema    bool   `help:"Print the JSON Schema of rule files instead, for editors."`
-	ID        string `arg:"" optional:"" name:"id" help:"The rule; a preset need not be named otherwise."`
+	deployment.RuleFlags `embed:""`
+	Schema               bool   `help:"Print the JSON Schema of rule files instead, for editors."`
+	ID                   string `arg:"" optional:"" name:"id" help:"The rule; a preset need not be named otherwise."`
 }
 
 // Run prints the rule as a rule file, and in comments where it is from.
@@ -128,7 +129,7 @@ func (c *rulesShowCmd) Run(a *cli.App) error {
 	if slices.Contains(builtin.Presets(), c.ID) {
 		c.Preset = append(c.Preset, c.ID)
 	}
-	o, err := c.options()
+	o, err := c.Options()
 	if err != nil {
 		return err
 	}

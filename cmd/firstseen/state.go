@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/processor"
 )
 
@@ -17,13 +18,13 @@ type stateCmd struct {
 }
 
 type stateResetCmd struct {
-	configFlags `embed:""`
-	Stage       string        `required:"" enum:"ingest,detect,group" help:"ingest, detect or group."`
-	Topic       string        `placeholder:"TOPIC" help:"Only this source topic (ingest)."`
-	Partition   int32         `default:"-1" placeholder:"N" help:"Only this partition of the stage's input."`
-	Use         string        `enum:"store,committed,noted,earliest," default:"" help:"Read on at the offset of the store, the group's committed one, the one ingest noted, or the earliest."`
-	Rule        string        `placeholder:"ID" help:"Delete this rule's state."`
-	Wait        time.Duration `default:"3m" help:"How long to wait for the workers' answers."`
+	deployment.Flags `embed:""`
+	Stage            string        `required:"" enum:"ingest,detect,group" help:"ingest, detect or group."`
+	Topic            string        `placeholder:"TOPIC" help:"Only this source topic (ingest)."`
+	Partition        int32         `default:"-1" placeholder:"N" help:"Only this partition of the stage's input."`
+	Use              string        `enum:"store,committed,noted,earliest," default:"" help:"Read on at the offset of the store, the group's committed one, the one ingest noted, or the earliest."`
+	Rule             string        `placeholder:"ID" help:"Delete this rule's state."`
+	Wait             time.Duration `default:"3m" help:"How long to wait for the workers' answers."`
 }
 
 // Run writes the request to control, where the owners of the partitions find it, and prints their answers.
@@ -31,7 +32,7 @@ func (c *stateResetCmd) Run(a *cli.App) error {
 	if (c.Use == "") == (c.Rule == "") {
 		return cli.Usage(errors.New("state reset: give either --use or --rule"))
 	}
-	wc, err := outside(c.load(nil))
+	wc, err := deployment.FromOutside(c.Load(nil))
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/processor"
 	"firstseen/rules"
@@ -19,13 +20,13 @@ import (
 )
 
 type stateGetCmd struct {
-	configFlags `embed:""`
-	Rules       []string `sep:"none" placeholder:"PATH" help:"Rule file, or directory of them, beside those of the configuration: terms of its rules are named. May be given several times."`
-	Preset      []string `sep:"none" placeholder:"NAME" help:"A built-in rule that is off unless named. May be given several times."`
-	State       string   `placeholder:"DIR" help:"The state directory of scan --state, or of a worker that does not run. Default: ask the brokers."`
-	Rule        string   `placeholder:"ID" help:"Only this rule."`
-	JSON        bool     `name:"json" help:"Print one JSON document."`
-	Terms       []string `arg:"" name:"term" help:"An address, or another value of a rule's fields. Of a rule with several fields one is enough; with more only what has all of them is shown."`
+	deployment.Flags `embed:""`
+	Rules            []string `sep:"none" placeholder:"PATH" help:"Rule file, or directory of them, beside those of the configuration: terms of its rules are named. May be given several times."`
+	Preset           []string `sep:"none" placeholder:"NAME" help:"A built-in rule that is off unless named. May be given several times."`
+	State            string   `placeholder:"DIR" help:"The state directory of scan --state, or of a worker that does not run. Default: ask the brokers."`
+	Rule             string   `placeholder:"ID" help:"Only this rule."`
+	JSON             bool     `name:"json" help:"Print one JSON document."`
+	Terms            []string `arg:"" name:"term" help:"An address, or another value of a rule's fields. Of a rule with several fields one is enough; with more only what has all of them is shown."`
 }
 
 // termView is what is remembered of the terms of one rule.
@@ -43,18 +44,18 @@ type termView struct {
 
 // Run prints what is remembered of the terms, by rule. The changelog is asked, not a worker: it has what is committed.
 func (c *stateGetCmd) Run(a *cli.App) error {
-	cfg, err := c.loadAny()
+	cfg, err := c.LoadAny()
 	if err != nil {
 		return err
 	}
 	cfg.Rules.Paths, cfg.Rules.Presets = append(cfg.Rules.Paths, c.Rules...), append(cfg.Rules.Presets, c.Preset...)
-	wc, err := outside(cfg, nil)
+	wc, err := deployment.FromOutside(cfg, nil)
 	if err != nil {
 		return err
 	}
 	var l *processor.Lookup
 	if c.State != "" {
-		l, err = openDir(c.State, wc)
+		l, err = deployment.OpenStateDir(c.State, wc)
 	} else {
 		l, err = processor.OpenLookup(a.Ctx, wc)
 	}

@@ -7,20 +7,21 @@ import (
 	"os"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/processor"
 	"firstseen/state"
 )
 
 type stateVerifyCmd struct {
-	configFlags `embed:""`
-	State       string `placeholder:"DIR" help:"The state directory of a worker that does not run. Default: state.dir of the configuration."`
-	Partition   int32  `default:"-1" placeholder:"N" help:"Only this partition of detect and of group."`
-	Keys        int    `default:"20" placeholder:"N" help:"Print at most N differing keys."`
+	deployment.Flags `embed:""`
+	State            string `placeholder:"DIR" help:"The state directory of a worker that does not run. Default: state.dir of the configuration."`
+	Partition        int32  `default:"-1" placeholder:"N" help:"Only this partition of detect and of group."`
+	Keys             int    `default:"20" placeholder:"N" help:"Print at most N differing keys."`
 }
 
 // Run compares every range of the directory with its changelog and prints a line for each.
 func (c *stateVerifyCmd) Run(a *cli.App) error {
-	wc, err := outside(c.loadAny())
+	wc, err := deployment.FromOutside(c.LoadAny())
 	if err != nil {
 		return err
 	}

@@ -9,20 +9,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/processor"
 )
 
 type tailCmd struct {
-	configFlags `embed:""`
-	FromStart   bool   `help:"Begin with the oldest alert instead of the next."`
-	Suppressed  bool   `help:"Print the suppressed findings instead of the alerts."`
-	Output      string `enum:"text,json" default:"text" help:"text: two lines an alert; json: the document, one a line."`
-	Count       int    `short:"n" placeholder:"N" help:"End after N alerts."`
+	deployment.Flags `embed:""`
+	FromStart        bool   `help:"Begin with the oldest alert instead of the next."`
+	Suppressed       bool   `help:"Print the suppressed findings instead of the alerts."`
+	Output           string `enum:"text,json" default:"text" help:"text: two lines an alert; json: the document, one a line."`
+	Count            int    `short:"n" placeholder:"N" help:"End after N alerts."`
 }
 
 // Run prints alerts as a read_committed subscriber sees them, until it is interrupted.
 func (c *tailCmd) Run(a *cli.App) error {
-	cfg, adm, done, err := connect(a, &c.configFlags)
+	cfg, adm, done, err := connect(a, &c.Flags)
 	if err != nil {
 		return err
 	}

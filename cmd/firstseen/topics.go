@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
 	"firstseen/config"
 	"firstseen/processor"
 )
@@ -24,7 +25,7 @@ type topicsCmd struct {
 }
 
 type topicsPlanCmd struct {
-	configFlags `embed:""`
+	deployment.Flags `embed:""`
 }
 
 func plan(cfg *config.Config) []processor.TopicPlan {
@@ -34,7 +35,7 @@ func plan(cfg *config.Config) []processor.TopicPlan {
 
 // Run prints one topic a line.
 func (c *topicsPlanCmd) Run(a *cli.App) error {
-	cfg, err := c.loadAny()
+	cfg, err := c.LoadAny()
 	if err != nil {
 		return err
 	}
@@ -51,13 +52,13 @@ func (c *topicsPlanCmd) Run(a *cli.App) error {
 }
 
 type topicsCreateCmd struct {
-	configFlags `embed:""`
-	Sources     int32 `placeholder:"N" help:"Also create source topics that are missing, with N partitions."`
+	deployment.Flags `embed:""`
+	Sources          int32 `placeholder:"N" help:"Also create source topics that are missing, with N partitions."`
 }
 
 // Run creates what is missing and says what it created.
 func (c *topicsCreateCmd) Run(a *cli.App) error {
-	cfg, adm, done, err := connect(a, &c.configFlags)
+	cfg, adm, done, err := connect(a, &c.Flags)
 	if err != nil {
 		return err
 	}
@@ -86,12 +87,12 @@ func (c *topicsCreateCmd) Run(a *cli.App) error {
 }
 
 type topicsCheckCmd struct {
-	configFlags `embed:""`
+	deployment.Flags `embed:""`
 }
 
 // Run prints what is wrong.
 func (c *topicsCheckCmd) Run(a *cli.App) error {
-	cfg, adm, done, err := connect(a, &c.configFlags)
+	cfg, adm, done, err := connect(a, &c.Flags)
 	if err != nil {
 		return err
 	}
@@ -126,8 +127,8 @@ func (c *topicsCheckCmd) Run(a *cli.App) error {
 }
 
 // connect loads the configuration and opens an admin client that has reached a broker.
-func connect(a *cli.App, f *configFlags) (*config.Config, *kadm.Client, func(), error) {
-	cfg, err := f.loadAny()
+func connect(a *cli.App, f *deployment.Flags) (*config.Config, *kadm.Client, func(), error) {
+	cfg, err := f.LoadAny()
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -44,7 +44,7 @@ func (l Letter) Size() int { return len(l.line) }
 // Add counts a dead letter and writes its line.
 func (d *DeadLetters) Add(m *schemas.Message, l schemas.DeadLetter) { d.Put(d.Letter(m, l)) }
 
-// Put counts and writes one that letter has made.
+// Put counts and writes one that Letter has made.
 func (d *DeadLetters) Put(l Letter) {
 	d.Counts[l.reason]++
 	if d.To != nil {

@@ -1,4 +1,4 @@
-package main
+package deployment
 
 import (
 	"cmp"
@@ -6,12 +6,11 @@ import (
 	"io"
 
 	"firstseen/cmd/firstseen/internal/cli"
-	"firstseen/config"
 	"firstseen/rules"
 )
 
-// ruleFlags say which rules a command is about: those of a configuration, else the built-in ones, and what flags add.
-type ruleFlags struct {
+// RuleFlags say which rules a command is about: those of a configuration, else the built-in ones, and what flags add.
+type RuleFlags struct {
 	Config    string   `short:"c" type:"existingfile" placeholder:"FILE" help:"Configuration file: its rules, and what it changes about them."`
 	Rules     []string `sep:"none" placeholder:"PATH" help:"Rule file, or directory of them, beside the others; the same id replaces a built-in rule. May be given several times."`
 	Preset    []string `sep:"none" placeholder:"NAME" help:"A built-in rule that is off unless named. May be given several times."`
@@ -21,14 +20,15 @@ type ruleFlags struct {
 	ASN       string   `name:"asn" type:"existingfile" placeholder:"FILE" help:"MMDB file of networks and who announces them, such as GeoLite2-ASN.mmdb, for rules that use source.as.*"`
 }
 
-func (f *ruleFlags) options() (rules.LoadOptions, error) {
+// Options are what the rules are loaded with.
+func (f *RuleFlags) Options() (rules.LoadOptions, error) {
 	var o rules.LoadOptions
 	if f.Config != "" {
-		cfg, err := (&configFlags{Config: f.Config}).loadAny()
+		cfg, err := (&Flags{Config: f.Config}).LoadAny()
 		if err != nil {
 			return o, err
 		}
-		o = configRules(cfg)
+		o = RuleOptions(cfg)
 	}
 	o.Paths, o.Presets, o.Set = append(o.Paths, f.Rules...), append(o.Presets, f.Preset...), append(o.Set, f.Set...)
 	o.NoBuiltin, o.Strict = o.NoBuiltin || f.NoBuiltin, o.Strict || f.Strict
@@ -36,9 +36,9 @@ func (f *ruleFlags) options() (rules.LoadOptions, error) {
 	return o, nil
 }
 
-// load loads the rules and prints what is odd about them.
-func (f *ruleFlags) load(stderr io.Writer) (*rules.Set, error) {
-	o, err := f.options()
+// Load loads the rules and prints what is odd about them.
+func (f *RuleFlags) Load(stderr io.Writer) (*rules.Set, error) {
+	o, err := f.Options()
 	if err != nil {
 		return nil, err
 	}
@@ -50,10 +50,4 @@ func (f *ruleFlags) load(stderr io.Writer) (*rules.Set, error) {
 		fmt.Fprintln(stderr, "warning:", w)
 	}
 	return set, nil
-}
-
-// configRules are the rules of a configuration.
-func configRules(cfg *config.Config) rules.LoadOptions {
-	return rules.LoadOptions{Paths: cfg.Rules.Paths, NoBuiltin: !cfg.Rules.Builtin, Presets: cfg.Rules.Presets, Strict: cfg.Strict,
-		Set: cfg.Rules.Set, Overrides: cfg.Rules.Overrides, ASN: cfg.Rules.ASN}
 }
