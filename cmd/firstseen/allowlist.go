@@ -10,6 +10,7 @@ import (
 
 	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/cmd/firstseen/internal/deployment"
+	"firstseen/cmd/firstseen/internal/why"
 	"firstseen/rules"
 	"firstseen/rules/allowlist"
 	"firstseen/rules/rulefile"
@@ -32,19 +33,9 @@ type listAnswer struct {
 	Address string      `json:"address"`
 	Rule    string      `json:"rule"`
 	Inside  bool        `json:"inside"`
-	Entry   *listEntry  `json:"entry,omitempty"`   // which decides
-	Expired []listEntry `json:"expired,omitempty"` // around the address, no longer
+	Entry   *why.Entry  `json:"entry,omitempty"`   // which decides
+	Expired []why.Entry `json:"expired,omitempty"` // around the address, no longer
 	entries int
-}
-
-// listEntry is an entry of an allowlist, where it is written.
-type listEntry struct {
-	Network string `json:"network"`
-	File    string `json:"file"`
-	Line    int    `json:"line,omitempty"`
-	Expires string `json:"expires,omitempty"` // RFC 3339
-	Owner   string `json:"owner,omitempty"`
-	Comment string `json:"comment,omitempty"`
 }
 
 // Run answers for each address and each rule. It exits with 1 if an address is outside an allowlist, so that the rule
@@ -117,22 +108,9 @@ func (c *allowlistCheckCmd) lists(set *rules.Set) (list []*rules.Rule, err error
 
 func newListAnswer(d allowlist.Decision) listAnswer {
 	var answer listAnswer
-	if d.Inside != nil {
-		e := newListEntry(*d.Inside)
-		answer.Inside, answer.Entry = true, &e
-	}
-	for _, e := range d.Expired {
-		answer.Expired = append(answer.Expired, newListEntry(e))
-	}
+	answer.Entry, answer.Expired = why.Entries(d)
+	answer.Inside = answer.Entry != nil
 	return answer
-}
-
-func newListEntry(e allowlist.Entry) listEntry {
-	out := listEntry{Network: e.Network.String(), File: e.File, Line: e.Line, Owner: e.Owner, Comment: e.Comment}
-	if e.Expires != allowlist.Never {
-		out.Expires = time.UnixMilli(e.Expires).UTC().Format(time.RFC3339)
-	}
-	return out
 }
 
 // String is the answer for people: a line, and a line for each entry that has expired.
@@ -150,21 +128,4 @@ func (l listAnswer) String() string {
 		fmt.Fprintf(&b, "\n    expired: %s", e)
 	}
 	return b.String()
-}
-
-func (e listEntry) String() string {
-	text := e.Network + " at " + e.File
-	if e.Line > 0 {
-		text += fmt.Sprintf(":%d", e.Line)
-	}
-	if e.Expires != "" {
-		text += ", expires " + e.Expires
-	}
-	if e.Owner != "" {
-		text += ", owner " + e.Owner
-	}
-	if e.Comment != "" {
-		text += " (" + e.Comment + ")"
-	}
-	return text
 }

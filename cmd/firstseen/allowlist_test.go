@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 )
 
 const listedRule = `id: acme.list
@@ -23,7 +24,7 @@ severity: low
 
 // The entry that decides is named with file and line, owner, comment and expiry; without one, those that have expired.
 func TestAllowlistCheck(t *testing.T) {
-	dir := filepath.Dir(write(t, "list.yaml", listedRule))
+	dir := filepath.Dir(clitest.Write(t, "list.yaml", listedRule))
 	rule, office := filepath.Join(dir, "list.yaml"), filepath.Join(dir, "office.txt")
 	writeTo(t, office, "# offices\n203.0.113.0/24 expires=2026-12-31 owner=netops # head office\n2001:db8::/32\n")
 	writeTo(t, filepath.Join(dir, "partners.txt"), "10.1.0.0/16 owner=sales\n")
@@ -58,24 +59,24 @@ func TestAllowlistCheck(t *testing.T) {
 		{[]string{"--strict", "::ffff:10.1.2.3"}, cli.ExitFindings, "::ffff:10.1.2.3  outside  " + ip + ": in none of its 1 entry, so it alerts\n"},
 	} {
 		e := execute(t, nil, append([]string{"allowlist", "check"}, c.args...)...)
-		got := strings.NewReplacer(rule, "RULE", office, "OFFICE", dir, "DIR").Replace(e.stdout)
-		if e.code != c.code || got != c.want || e.stderr != "" {
-			t.Errorf("%v: exit code %d, want %d; got\n%swant\n%s%s", c.args, e.code, c.code, got, c.want, e.stderr)
+		got := strings.NewReplacer(rule, "RULE", office, "OFFICE", dir, "DIR").Replace(e.Stdout)
+		if e.Code != c.code || got != c.want || e.Stderr != "" {
+			t.Errorf("%v: exit code %d, want %d; got\n%swant\n%s%s", c.args, e.Code, c.code, got, c.want, e.Stderr)
 		}
 	}
 }
 
 func TestAllowlistCheckAsJSON(t *testing.T) {
-	config := write(t, "firstseen.yml", "rules: {overrides: {AWS.S3.ServerAccess.IPWhitelist: {allowlist: {networks: [192.0.2.0/24 expires=2026-12-31 owner=me]}}}}\n")
+	config := clitest.Write(t, "firstseen.yml", "rules: {overrides: {AWS.S3.ServerAccess.IPWhitelist: {allowlist: {networks: [192.0.2.0/24 expires=2026-12-31 owner=me]}}}}\n")
 	e := execute(t, nil, "allowlist", "check", "-c", config, "--json", "--at", "2027-01-01T00:00:00Z", "192.0.2.1")
 	var answers []listAnswer
-	if err := json.Unmarshal([]byte(e.stdout), &answers); err != nil || len(answers) != 1 || e.code != cli.ExitFindings {
-		t.Fatalf("%v in %s, exit code %d %s", err, e.stdout, e.code, e.stderr)
+	if err := json.Unmarshal([]byte(e.Stdout), &answers); err != nil || len(answers) != 1 || e.Code != cli.ExitFindings {
+		t.Fatalf("%v in %s, exit code %d %s", err, e.Stdout, e.Code, e.Stderr)
 	}
 	a := answers[0]
 	if a.Address != "192.0.2.1" || a.Inside || a.Entry != nil || len(a.Expired) != 1 || a.Expired[0].Owner != "me" ||
 		a.Expired[0].Expires != "2027-01-01T00:00:00Z" || a.Expired[0].File != "override AWS.S3.ServerAccess.IPWhitelist.allowlist" {
-		t.Errorf("got %s", e.stdout)
+		t.Errorf("got %s", e.Stdout)
 	}
 }
 
@@ -92,8 +93,8 @@ func TestAllowlistCheckOfNothing(t *testing.T) {
 		`preset nosuch: there is no such preset, only AWS.S3.ServerAccess.Error, AWS.S3.ServerAccess.Insecure`: {"--preset", "nosuch", "10.0.0.1"},
 	} {
 		e := execute(t, nil, append([]string{"allowlist", "check"}, args...)...)
-		if e.code != cli.ExitUsage || !strings.Contains(e.stderr, want) {
-			t.Errorf("%v: exit code %d, %s, want %s", args, e.code, e.stderr, want)
+		if e.Code != cli.ExitUsage || !strings.Contains(e.Stderr, want) {
+			t.Errorf("%v: exit code %d, %s, want %s", args, e.Code, e.Stderr, want)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 	"firstseen/traffic"
 )
 
@@ -107,7 +108,7 @@ func TestDemoInterrupted(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			out := &stopAt{text: c.at, stop: cancel}
+			out := &clitest.StopAt{Text: c.at, Stop: cancel}
 			if code := demonstrate(ctx, t, out, c.args...); code != c.code {
 				t.Errorf("exit code %d, want %d", code, c.code)
 			}
@@ -165,7 +166,7 @@ func TestDemoWorkerEndsWithItsInput(t *testing.T) {
 
 func TestDemoWorkerNeedsTheDemo(t *testing.T) {
 	e := execute(t, strings.NewReader(""), "demo", "--worker")
-	if e.code != cli.ExitUsage || !strings.Contains(e.stderr, "demo --crash") {
-		t.Errorf("exit code %d: %s", e.code, e.stderr)
+	if e.Code != cli.ExitUsage || !strings.Contains(e.Stderr, "demo --crash") {
+		t.Errorf("exit code %d: %s", e.Code, e.Stderr)
 	}
 }

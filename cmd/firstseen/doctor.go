@@ -1,3 +1,4 @@
+// Package operate has the commands that look at a deployment, or ask its workers, from outside.
 package main
 
 import (

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 	"firstseen/processor"
 	"firstseen/state"
 )
@@ -16,45 +17,50 @@ import (
 // TestOperate goes through what an operator does with a deployment of one worker: examine it, look at its dead letters
 // and write them back, and, once it is stopped, compare its state with the changelogs and take it out of the groups.
 func TestOperate(t *testing.T) {
-	a := askWorker(t, func(*asking) {})
-	expect := func(code int, part string, args ...string) execution {
+	a := clitest.Deploy(t, &commands{}, func(*clitest.Deployment) {})
+	expect := func(code int, part string, args ...string) clitest.Execution {
 		t.Helper()
-		e := execute(t, nil, append(args, "-c", a.config)...)
-		if e.code != code || !strings.Contains(e.stdout+e.stderr, part) {
-			t.Fatalf("%v: exit code %d, want %d and %q\n%s%s", args, e.code, code, part, e.stdout, e.stderr)
+		e := execute(t, nil, append(args, "-c", a.Config)...)
+		if e.Code != code || !strings.Contains(e.Stdout+e.Stderr, part) {
+			t.Fatalf("%v: exit code %d, want %d and %q\n%s%s", args, e.Code, code, part, e.Stdout, e.Stderr)
 		}
 		return e
 	}
-	a.add("cloudtrail", anonymousRead("a", "203.0.113.7", "2026-01-02T00:00:00Z"))
-	odd := a.add("s3access", strings.Replace(accessLine("192.0.2.2", "31/Jan/2026:10:00:00 +0000", "wget"), "192.0.2.2", "10.0.0.1/8", 1))
-	broken := a.add("cloudtrail", strings.Replace(anonymousRead("x", "203.0.113.7", "2026-01-14T00:00:00Z"), "}}", ",}}", 1))
-	a.settled(broken)
-	a.settled(odd) // another lane reads it
+	a.Add("cloudtrail", clitest.AnonymousRead("a", "203.0.113.7", "2026-01-02T00:00:00Z"))
+	odd := a.Add("s3access", strings.Replace(clitest.AccessLine("192.0.2.2", "31/Jan/2026:10:00:00 +0000", "wget"), "192.0.2.2", "10.0.0.1/8", 1))
+	broken := a.Add("cloudtrail", strings.Replace(clitest.AnonymousRead("x", "203.0.113.7", "2026-01-14T00:00:00Z"), "}}", ",}}", 1))
+	settled(a, broken)
+	settled(a, odd) // another lane reads it
 
 	e := expect(cli.ExitOK, "all instances run the rules of this configuration", "doctor")
-	if strings.Contains(e.stdout, "warn ") || strings.Contains(e.stdout, "FAIL") || !strings.HasSuffix(e.stderr, "0 warnings, 0 failed\n") {
-		t.Errorf("of a deployment that is well:\n%s%s", e.stdout, e.stderr)
+	if strings.Contains(e.Stdout, "warn ") || strings.Contains(e.Stdout, "FAIL") || !strings.HasSuffix(e.Stderr, "0 warnings, 0 failed\n") {
+		t.Errorf("of a deployment that is well:\n%s%s", e.Stdout, e.Stderr)
 	}
 	var checks []processor.Check
-	if e = expect(cli.ExitOK, "", "doctor", "--json"); json.Unmarshal([]byte(e.stdout), &checks) != nil || len(checks) < 20 {
-		t.Errorf("%d checks:\n%s", len(checks), e.stdout)
+	if e = expect(cli.ExitOK, "", "doctor", "--json"); json.Unmarshal([]byte(e.Stdout), &checks) != nil || len(checks) < 20 {
+		t.Errorf("%d checks:\n%s", len(checks), e.Stdout)
 	}
-	expect(cli.ExitOK, "warn  rules         ask: the rules of this configuration", "doctor", "--set", "rules.set="+newTermsRule+".new_terms.history=3d")
+	expect(cli.ExitOK, "warn  rules         ask: the rules of this configuration", "doctor", "--set", "rules.set="+clitest.NewTermsRule+".new_terms.history=3d")
 	expect(cli.ExitGuarantee, "FAIL  topics        sources: the deployment reads cloudtrail, s3access, this configuration names cloudtrail; next: correct sources", "doctor", "--set", "sources=cloudtrail")
-	expect(cli.ExitGuarantee, "no broker answers", "doctor", "--set", "brokers="+freeAddress(t))
+	expect(cli.ExitGuarantee, "no broker answers", "doctor", "--set", "brokers="+clitest.FreeAddress(t))
 
 	run := []string{"run", "--set", "http.listen=off", "--set", "instance=other"}
 	expect(cli.ExitGuarantee, "the deployment reads cloudtrail, s3access, this worker is configured for cloudtrail", append(run, "--set", "sources=cloudtrail", "--set", "state.dir="+t.TempDir())...)
 	expect(cli.ExitGuarantee, "in use by another process: give each worker a state directory of its own", append(run, "--set", "commit.session_timeout=2s", "--set", "commit.transaction_timeout=1s")...)
 
 	e = expect(cli.ExitOK, "2 dead letters, 2 shown", "dlq", "list")
-	if strings.Count(e.stdout, "\n") != 2 || !strings.Contains(e.stdout, "invalid_json      "+broken) || !strings.Contains(e.stdout, "rule_error        s3access/0/0 record 0  ") {
-		t.Errorf("dlq list:\n%s", e.stdout)
+	if strings.Count(e.Stdout, "\n") != 2 || !strings.Contains(e.Stdout, "invalid_json      "+broken) || !strings.Contains(e.Stdout, "rule_error        s3access/0/0 record 0  ") {
+		t.Errorf("dlq list:\n%s", e.Stdout)
 	}
-	var letter letterView
-	if e = expect(cli.ExitOK, "1 dead letter, 1 shown", "dlq", "list", "--json", "--reason", "invalid_json", "--since", "1h"); json.Unmarshal([]byte(e.stdout), &letter) != nil ||
+	var letter struct {
+		Topic  string
+		Offset int64
+		Index  int32
+		Value  string
+	}
+	if e = expect(cli.ExitOK, "1 dead letter, 1 shown", "dlq", "list", "--json", "--reason", "invalid_json", "--since", "1h"); json.Unmarshal([]byte(e.Stdout), &letter) != nil ||
 		letter.Topic != "cloudtrail" || letter.Offset != 1 || letter.Index != -1 || !strings.Contains(letter.Value, `,}}`) {
-		t.Errorf("%+v\n%s", letter, e.stdout)
+		t.Errorf("%+v\n%s", letter, e.Stdout)
 	}
 	expect(cli.ExitOK, "0 dead letters", "dlq", "list", "--since", time.Now().Add(time.Hour).Format(time.RFC3339))
 	expect(cli.ExitOK, "2 dead letters, 1 shown", "dlq", "list", "-n", "1")
@@ -69,17 +75,17 @@ func TestOperate(t *testing.T) {
 
 	expect(cli.ExitGuarantee, "is in use by a running worker: stop it first", "state", "verify")
 	expect(cli.ExitUsage, `have no member of instance "two"; they have members of: one`, "leave", "two")
-	a.stop()
+	a.Stop()
 	e = expect(cli.ExitOK, "ok       detect/", "state", "verify")
-	if strings.Contains(e.stdout, "FAIL") || strings.Count(e.stdout, "\n") != 8 {
-		t.Errorf("state verify:\n%s", e.stdout)
+	if strings.Contains(e.Stdout, "FAIL") || strings.Count(e.Stdout, "\n") != 8 {
+		t.Errorf("state verify:\n%s", e.Stdout)
 	}
 	expect(cli.ExitOK, "holds no such range", "state", "verify", "--partition", "9")
 	expect(cli.ExitUsage, "no such directory", "state", "verify", "--state", filepath.Join(t.TempDir(), "none"))
-	forge(t, a.state)
-	e = expect(cli.ExitGuarantee, fmt.Sprintf("delete %s, the worker restores it", a.state), "state", "verify")
-	if !strings.Contains(e.stdout, `"made up"`) || strings.Count(e.stdout, "FAIL") != 1 {
-		t.Errorf("state verify:\n%s", e.stdout)
+	forge(t, a.State)
+	e = expect(cli.ExitGuarantee, fmt.Sprintf("delete %s, the worker restores it", a.State), "state", "verify")
+	if !strings.Contains(e.Stdout, `"made up"`) || strings.Count(e.Stdout, "FAIL") != 1 {
+		t.Errorf("state verify:\n%s", e.Stdout)
 	}
 	expect(cli.ExitOK, "removed ask-group-one-0", "leave", "one")
 	expect(cli.ExitUsage, "they have members of: none else", "leave", "one")

@@ -12,6 +12,7 @@ import (
 	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/cmd/firstseen/internal/logfiles"
 	"firstseen/cmd/firstseen/internal/show"
+	"firstseen/cmd/firstseen/internal/why"
 	"firstseen/rules"
 	"firstseen/rules/kql"
 	"firstseen/schemas"
@@ -33,16 +34,10 @@ type decoded struct {
 	flags  schemas.Flags
 	data   schemas.Dataset
 	raw    []byte
-	fields []fieldView
+	fields why.Fields
 	rules  []rules.Explanation
 	dead   *deadView // it is a dead letter instead
 	passed bool      // the worker's filter has it parsed
-}
-
-// fieldView is a field with its values, as rules see them.
-type fieldView struct {
-	Name   string   `json:"name"`
-	Values []string `json:"values"`
 }
 
 type deadView struct {
@@ -260,7 +255,7 @@ func ruleFields(r *rules.Rule) (names []string) {
 }
 
 // eventFields lists the fields that the event has, by their ECS names, each once.
-func eventFields(e *schemas.Event, layout *schemas.Layout, names []string) (list []fieldView) {
+func eventFields(e *schemas.Event, layout *schemas.Layout, names []string) (list why.Fields) {
 	seen := map[string]bool{}
 	for _, name := range names {
 		if f, ok := schemas.Known(name); ok {
@@ -271,7 +266,7 @@ func eventFields(e *schemas.Event, layout *schemas.Layout, names []string) (list
 			continue
 		}
 		seen[name] = true
-		f := fieldView{Name: name}
+		f := why.Field{Name: name}
 		for _, v := range e.Values(slot) {
 			f.Values = append(f.Values, string(v.Text))
 		}

@@ -2,34 +2,22 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 )
-
-const (
-	newTermsRule = "aws-s3-unauthenticated-bucket-access-by-rare-source"
-	ipListRule   = "AWS.S3.ServerAccess.IPWhitelist"
-)
-
-// anonymousRead is a CloudTrail record of a read without credentials.
-func anonymousRead(id, address, at string) string {
-	return fmt.Sprintf(`{"eventVersion":"1.10","eventTime":%q,"eventSource":"s3.amazonaws.com","eventName":"GetObject","awsRegion":"eu-west-1",`+
-		`"userIdentity":{"type":"AWSAccount","principalId":"","accountId":"anonymous"},"sourceIPAddress":%q,"eventID":%q,`+
-		`"requestParameters":{"bucketName":"acme-logs","key":"x"}}`, at, address, id)
-}
 
 // explained runs the command with --json on standard input or on an event in Kafka, and must end well.
 func explained(t *testing.T, stdin string, args ...string) explainView {
 	t.Helper()
 	e := execute(t, strings.NewReader(stdin), append([]string{"explain", "--json"}, args...)...)
 	var v explainView
-	if err := json.Unmarshal([]byte(e.stdout), &v); e.code != cli.ExitOK || err != nil {
-		t.Fatalf("explain %v: exit code %d, %v\n%s%s", args, e.code, err, e.stdout, e.stderr)
+	if err := json.Unmarshal([]byte(e.Stdout), &v); e.Code != cli.ExitOK || err != nil {
+		t.Fatalf("explain %v: exit code %d, %v\n%s%s", args, e.Code, err, e.Stdout, e.Stderr)
 	}
 	return v
 }
@@ -46,40 +34,40 @@ func (v explainView) of(t *testing.T, id string) ruleView {
 
 // The first line is the answer, for each thing that can decide without anything that was seen.
 func TestExplainAnswers(t *testing.T) {
-	list := write(t, "list.txt", "192.0.2.0/24 owner=netops expires=2027-01-01 # head office\n198.51.100.0/24 expires=2026-01-01\n")
-	allow := []string{"--set", "rules.set=" + ipListRule + `.allowlist.files=["` + list + `"]`}
+	list := clitest.Write(t, "list.txt", "192.0.2.0/24 owner=netops expires=2027-01-01 # head office\n198.51.100.0/24 expires=2026-01-01\n")
+	allow := []string{"--set", "rules.set=" + clitest.IPListRule + `.allowlist.files=["` + list + `"]`}
 	const bare = "No alert: no rule looks at records of "
 	for _, c := range []struct {
 		name, record, want string
 		args               []string
 	}{
-		{"a new-terms rule matches", anonymousRead("e", "203.0.113.7", "2026-01-10T00:00:00Z"),
-			"Rule " + newTermsRule + " matches, and whether it alerts is not known: it depends on whether 203.0.113.7 was seen in the 7d before 2026-01-10T00:00:00Z", nil},
-		{"its query does not hold", strings.Replace(anonymousRead("e", "203.0.113.7", "2026-01-10T00:00:00Z"), `"GetObject"`, `"HeadObject"`, 1),
-			"No alert from rule " + newTermsRule + `: its query does not hold: event.action is "HeadObject"`, nil},
-		{"it has no term", anonymousRead("e", "", "2026-01-10T00:00:00Z"),
-			"No alert from rule " + newTermsRule + ": the query holds, but the record has no value in one of source.address", nil},
-		{"the address is allowed", accessLine("192.0.2.9", "31/Jan/2026:10:00:00 +0000", "curl"),
-			"No alert from rule " + ipListRule + ": 192.0.2.9 is allowed by 192.0.2.0/24 at " + list + ":1, expires 2027-01-02T00:00:00Z, owner netops (head office)", allow},
-		{"the entry has expired", accessLine("198.51.100.9", "31/Jan/2026:10:00:00 +0000", "curl"),
-			"Rule " + ipListRule + " matches, and whether it alerts is not known: it depends on whether an alert of its group was made in the 1h before", allow},
+		{"a new-terms rule matches", clitest.AnonymousRead("e", "203.0.113.7", "2026-01-10T00:00:00Z"),
+			"Rule " + clitest.NewTermsRule + " matches, and whether it alerts is not known: it depends on whether 203.0.113.7 was seen in the 7d before 2026-01-10T00:00:00Z", nil},
+		{"its query does not hold", strings.Replace(clitest.AnonymousRead("e", "203.0.113.7", "2026-01-10T00:00:00Z"), `"GetObject"`, `"HeadObject"`, 1),
+			"No alert from rule " + clitest.NewTermsRule + `: its query does not hold: event.action is "HeadObject"`, nil},
+		{"it has no term", clitest.AnonymousRead("e", "", "2026-01-10T00:00:00Z"),
+			"No alert from rule " + clitest.NewTermsRule + ": the query holds, but the record has no value in one of source.address", nil},
+		{"the address is allowed", clitest.AccessLine("192.0.2.9", "31/Jan/2026:10:00:00 +0000", "curl"),
+			"No alert from rule " + clitest.IPListRule + ": 192.0.2.9 is allowed by 192.0.2.0/24 at " + list + ":1, expires 2027-01-02T00:00:00Z, owner netops (head office)", allow},
+		{"the entry has expired", clitest.AccessLine("198.51.100.9", "31/Jan/2026:10:00:00 +0000", "curl"),
+			"Rule " + clitest.IPListRule + " matches, and whether it alerts is not known: it depends on whether an alert of its group was made in the 1h before", allow},
 		{"there is no address", `{"remoteip":"-","bucket":"b","time":"2026-01-01T00:00:00Z","operation":"REST.GET.OBJECT"}`,
-			"No alert from rule " + ipListRule + ": the record has no remoteip to look up", nil},
+			"No alert from rule " + clitest.IPListRule + ": the record has no remoteip to look up", nil},
 		{"it is no address", `{"remoteip":"10.0.0.1/8","bucket":"b","time":"2026-01-01T00:00:00Z","operation":"REST.GET.OBJECT"}`,
-			"No alert, a dead letter (rule_error): rule " + ipListRule + `: remoteip: source "10.0.0.1/8": host bits set`, nil},
-		{"an exception holds", anonymousRead("e", "203.0.113.7", "2026-01-10T00:00:00Z"),
-			"No alert from rule " + newTermsRule + ": its exception holds: source.ip: \"203.0.113.0/24\" is true of \"203.0.113.7\"",
-			[]string{"--set", "rules.set=" + newTermsRule + ".except=source.ip: 203.0.113.0/24"}},
-		{"the rule is off", anonymousRead("e", "203.0.113.7", "2026-01-10T00:00:00Z"), bare + "aws.cloudtrail", []string{"--set", "rules.set=" + newTermsRule + ".mode=off"}},
-		{"the other dataset", anonymousRead("e", "203.0.113.7", "2026-01-10T00:00:00Z"), "No alert from rule " + ipListRule + ": it looks at aws.s3access", []string{"--rule", ipListRule}},
+			"No alert, a dead letter (rule_error): rule " + clitest.IPListRule + `: remoteip: source "10.0.0.1/8": host bits set`, nil},
+		{"an exception holds", clitest.AnonymousRead("e", "203.0.113.7", "2026-01-10T00:00:00Z"),
+			"No alert from rule " + clitest.NewTermsRule + ": its exception holds: source.ip: \"203.0.113.0/24\" is true of \"203.0.113.7\"",
+			[]string{"--set", "rules.set=" + clitest.NewTermsRule + ".except=source.ip: 203.0.113.0/24"}},
+		{"the rule is off", clitest.AnonymousRead("e", "203.0.113.7", "2026-01-10T00:00:00Z"), bare + "aws.cloudtrail", []string{"--set", "rules.set=" + clitest.NewTermsRule + ".mode=off"}},
+		{"the other dataset", clitest.AnonymousRead("e", "203.0.113.7", "2026-01-10T00:00:00Z"), "No alert from rule " + clitest.IPListRule + ": it looks at aws.s3access", []string{"--rule", clitest.IPListRule}},
 		{"broken JSON", `{"eventVersion": `, "Dead letter (truncated), no alert: breaks off", nil},
 		{"nobody's shape", `{"a": 1}`, "Dead letter (unknown_shape), no alert: no envelope and no record that is known", nil},
 		{"a notification", `{"Event":"s3:TestEvent"}`, "No alert: the record is no API call and no request", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e := execute(t, strings.NewReader(c.record), append([]string{"explain", now, "-"}, c.args...)...)
-			if first, _, _ := strings.Cut(e.stdout, "\n"); e.code != cli.ExitOK || !strings.HasPrefix(first, c.want) {
-				t.Errorf("exit code %d, got\n%s%s\nwant\n%s", e.code, first, e.stderr, c.want)
+			e := execute(t, strings.NewReader(c.record), append([]string{"explain", clitest.Now, "-"}, c.args...)...)
+			if first, _, _ := strings.Cut(e.Stdout, "\n"); e.Code != cli.ExitOK || !strings.HasPrefix(first, c.want) {
+				t.Errorf("exit code %d, got\n%s%s\nwant\n%s", e.Code, first, e.Stderr, c.want)
 			}
 		})
 	}
@@ -87,19 +75,19 @@ func TestExplainAnswers(t *testing.T) {
 
 // Below the answer is what it is made of: where the record was, its fields, each condition, the entry that has expired.
 func TestExplainDetails(t *testing.T) {
-	e := execute(t, strings.NewReader(`{"Records":[`+strings.Replace(anonymousRead("e", "203.0.113.7", "2026-01-10T00:00:00Z"), `"e"`, `"e\u001b[31m"`, 1)+`]}`), "explain", now, "-")
+	e := execute(t, strings.NewReader(`{"Records":[`+strings.Replace(clitest.AnonymousRead("e", "203.0.113.7", "2026-01-10T00:00:00Z"), `"e"`, `"e\u001b[31m"`, 1)+`]}`), "explain", clitest.Now, "-")
 	for _, part := range []string{
 		"from       stdin, line 1, record 0 of 1", `envelope   CloudTrail file {"Records": [...]}`, "time       2026-01-10T00:00:00Z\n",
 		"source.address                             203.0.113.7", "event.id                                   e\\x1b[31m",
 		"      yes  event.action, one of   the event has \"GetObject\"\n        yes  event.action: \"GetObject\"\n        no   event.action: \"PutObject\"\n",
 		"term       source.address = 203.0.113.7", "history    7d\n",
 	} {
-		if !strings.Contains(e.stdout, part) {
-			t.Errorf("no %q in\n%s", part, e.stdout)
+		if !strings.Contains(e.Stdout, part) {
+			t.Errorf("no %q in\n%s", part, e.Stdout)
 		}
 	}
-	v := explained(t, `{"schema":{},"payload":`+anonymousRead("e", "::ffff:203.0.113.7", "2099-01-10T00:00:00Z")+`}`, now, "-")
-	r := v.of(t, newTermsRule)
+	v := explained(t, `{"schema":{},"payload":`+clitest.AnonymousRead("e", "::ffff:203.0.113.7", "2099-01-10T00:00:00Z")+`}`, clitest.Now, "-")
+	r := v.of(t, clitest.NewTermsRule)
 	if len(v.Message.Envelope) != 1 || v.Event.ID != "e" || !slices.Equal(v.Event.Flags, []string{"time_clamped"}) || r.Decision != notKnown ||
 		len(r.Outcomes) != 1 || !slices.Equal(r.Outcomes[0].Terms, []string{"203.0.113.7"}) || !r.Query.Holds || len(r.Query.Parts) != 6 {
 		t.Errorf("got %+v\n%+v", v, r)
@@ -108,19 +96,19 @@ func TestExplainDetails(t *testing.T) {
 
 // Of several records one must be named, and the error lists them.
 func TestExplainPicks(t *testing.T) {
-	file := write(t, "trail.json", `{"Records":[`+anonymousRead("a", "203.0.113.7", "2026-01-10T00:00:00Z")+`,{"eventVersion":"1.1","eventName":}, `+
-		anonymousRead("c", "203.0.113.8", "2026-01-10T00:00:00Z")+"]}\n"+anonymousRead("d", "203.0.113.9", "2026-01-10T00:00:00Z")+"\n")
-	e := execute(t, nil, "explain", now, file)
-	if e.code != cli.ExitUsage || !strings.Contains(e.stderr, "has 4 records: say which one with --index N") ||
-		!strings.Contains(e.stderr, "--index 1    line 1     dead letter: invalid_json\n") || !strings.Contains(e.stderr, "--index 3    line 2     2026-01-10T00:00:00Z GetObject 203.0.113.9") {
-		t.Errorf("exit code %d\n%s", e.code, e.stderr)
+	file := clitest.Write(t, "trail.json", `{"Records":[`+clitest.AnonymousRead("a", "203.0.113.7", "2026-01-10T00:00:00Z")+`,{"eventVersion":"1.1","eventName":}, `+
+		clitest.AnonymousRead("c", "203.0.113.8", "2026-01-10T00:00:00Z")+"]}\n"+clitest.AnonymousRead("d", "203.0.113.9", "2026-01-10T00:00:00Z")+"\n")
+	e := execute(t, nil, "explain", clitest.Now, file)
+	if e.Code != cli.ExitUsage || !strings.Contains(e.Stderr, "has 4 records: say which one with --index N") ||
+		!strings.Contains(e.Stderr, "--index 1    line 1     dead letter: invalid_json\n") || !strings.Contains(e.Stderr, "--index 3    line 2     2026-01-10T00:00:00Z GetObject 203.0.113.9") {
+		t.Errorf("exit code %d\n%s", e.Code, e.Stderr)
 	}
 	for args, want := range map[string]string{"--index=0": "a", "--index=2": "c", "--index=3": "d", "--line=2": "d"} {
-		if v := explained(t, "", now, args, file); v.Event.ID != want {
+		if v := explained(t, "", clitest.Now, args, file); v.Event.ID != want {
 			t.Errorf("%s: event %q, want %q", args, v.Event.ID, want)
 		}
 	}
-	if v := explained(t, "", now, "--index=1", file); v.Event != nil || v.Dead == nil || v.Dead.Reason != "invalid_json" {
+	if v := explained(t, "", clitest.Now, "--index=1", file); v.Event != nil || v.Dead == nil || v.Dead.Reason != "invalid_json" {
 		t.Errorf("the bad element: %+v", v)
 	}
 	for _, c := range []struct{ says, args string }{
@@ -128,8 +116,8 @@ func TestExplainPicks(t *testing.T) {
 		{"is a directory", filepath.Dir(file)}, {"no such file", "nowhere"}, {`no rule "x" is loaded`, "--rule=x " + file},
 		{"no such directory", "--index=0 --state=nowhere " + file}, {"--state keeps from asking the brokers", "--state=. cloudtrail/0/0"},
 	} {
-		if e := execute(t, nil, append([]string{"explain"}, strings.Fields(c.args)...)...); e.code != cli.ExitUsage || !strings.Contains(e.stderr, c.says) {
-			t.Errorf("%s: exit code %d, %q; want %q", c.args, e.code, e.stderr, c.says)
+		if e := execute(t, nil, append([]string{"explain"}, strings.Fields(c.args)...)...); e.Code != cli.ExitUsage || !strings.Contains(e.Stderr, c.says) {
+			t.Errorf("%s: exit code %d, %q; want %q", c.args, e.Code, e.Stderr, c.says)
 		}
 	}
 }
@@ -137,50 +125,50 @@ func TestExplainPicks(t *testing.T) {
 // What a state directory knows decides about events it has not seen, and about those that it proves were known.
 func TestExplainWithState(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
-	read := func(id, at string) string { return anonymousRead(id, "203.0.113.7", at) + "\n" }
-	before := write(t, "before", read("a", "2026-01-02T00:00:00Z")+read("b", "2026-01-06T00:00:00Z")+read("c", "2026-01-12T00:00:00Z")+
-		accessLine("192.0.2.1", "31/Jan/2026:10:00:00 +0000", "curl"))
+	read := func(id, at string) string { return clitest.AnonymousRead(id, "203.0.113.7", at) + "\n" }
+	before := clitest.Write(t, "before", read("a", "2026-01-02T00:00:00Z")+read("b", "2026-01-06T00:00:00Z")+read("c", "2026-01-12T00:00:00Z")+
+		clitest.AccessLine("192.0.2.1", "31/Jan/2026:10:00:00 +0000", "curl"))
 	if n := len(scanned(t, "--state", dir, before)); n != 2 {
 		t.Fatalf("%d alerts", n)
 	}
 	line := func(at string) string {
-		return strings.Replace(accessLine("192.0.2.2", "31/Jan/2026:"+at+":00 +0000", "wget"), "3E57427F33A59F07", "ANOTHER", 1)
+		return strings.Replace(clitest.AccessLine("192.0.2.2", "31/Jan/2026:"+at+":00 +0000", "wget"), "3E57427F33A59F07", "ANOTHER", 1)
 	}
 	for _, c := range []struct{ record, decision, says string }{
 		{read("new", "2026-01-12T03:00:00Z"), wouldNotAlert, "203.0.113.7 was seen 3h before (history 7d)"},
 		{read("new", "2026-01-19T00:00:00Z"), wouldNotAlert, "seen 7d before"},
 		{read("new", "2026-01-19T00:00:01Z"), wouldAlert, "last seen 7d before, longer ago than its history of 7d (no more than 100 alerts in 5m"},
-		{anonymousRead("new", "203.0.113.8", "2026-01-12T03:00:00Z"), wouldAlert, "nothing is known of 203.0.113.8"},
+		{clitest.AnonymousRead("new", "203.0.113.8", "2026-01-12T03:00:00Z"), wouldAlert, "nothing is known of 203.0.113.8"},
 		{read("b", "2026-01-06T00:00:00Z"), noAlert, "203.0.113.7 was seen 4d before"},
 		{read("c", "2026-01-12T00:00:00Z"), notKnown, "does not tell when it was last seen before this event"},
 		{read("a", "2026-01-02T00:00:00Z"), notKnown, "was first seen at the time of this event"},
 		{read("late", "2026-01-01T00:00:00Z"), notKnown, "does not tell"},
-		{accessLine("192.0.2.1", "31/Jan/2026:10:00:00 +0000", "curl"), madeAlert, "it opened the window from 2026-01-31T10:00:00Z, of 1 match so far"},
+		{clitest.AccessLine("192.0.2.1", "31/Jan/2026:10:00:00 +0000", "curl"), madeAlert, "it opened the window from 2026-01-31T10:00:00Z, of 1 match so far"},
 		{line("10:30"), joinedWindow, "it is in the window from 2026-01-31T10:00:00Z to 2026-01-31T11:00:00Z"},
 		{line("11:30"), wouldAlert, "no window of its group is open"},
 		{line("09:30"), notKnown, "it is older than the group's window"},
 	} {
-		v := explained(t, c.record, now, "--state", dir, "-")
+		v := explained(t, c.record, clitest.Now, "--state", dir, "-")
 		if r := v.Rules[0]; r.Decision != c.decision || !strings.Contains(v.Answer[0], c.says) {
 			t.Errorf("%s: %s, %s\nwant %s, %s", c.record, r.Decision, v.Answer[0], c.decision, c.says)
 		}
 	}
 	e := execute(t, nil, "state", "get", "--state", dir, "::ffff:203.0.113.7")
-	for _, part := range []string{"203.0.113.7  " + newTermsRule, "2026-01-02T00:00:00Z  2026-01-12T00:00:00Z  2026-01-19T00:00:00Z  3"} {
-		if e.code != cli.ExitOK || !strings.Contains(e.stdout, part) {
-			t.Errorf("state get: no %q in\n%s%s", part, e.stdout, e.stderr)
+	for _, part := range []string{"203.0.113.7  " + clitest.NewTermsRule, "2026-01-02T00:00:00Z  2026-01-12T00:00:00Z  2026-01-19T00:00:00Z  3"} {
+		if e.Code != cli.ExitOK || !strings.Contains(e.Stdout, part) {
+			t.Errorf("state get: no %q in\n%s%s", part, e.Stdout, e.Stderr)
 		}
 	}
-	if e := execute(t, nil, "state", "get", "--state", dir, "192.0.2.77"); e.code != cli.ExitOK || !strings.HasPrefix(e.stdout, "nothing is known of 192.0.2.77") {
-		t.Errorf("state get: %d\n%s%s", e.code, e.stdout, e.stderr)
+	if e := execute(t, nil, "state", "get", "--state", dir, "192.0.2.77"); e.Code != cli.ExitOK || !strings.HasPrefix(e.Stdout, "nothing is known of 192.0.2.77") {
+		t.Errorf("state get: %d\n%s%s", e.Code, e.Stdout, e.Stderr)
 	}
 }
 
 // Of rules that a directory's scan had and state get has not, terms have no name; a rule that nobody knows is refused.
 func TestStateGetRules(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
-	rule := write(t, "terms.yaml", "id: acme.terms\nname: T\ndataset: aws.cloudtrail\nseverity: low\nquery: 'event.action: GetObject'\nnew_terms: {fields: [event.id], history: 7d}\n")
-	scanned(t, "--rules", rule, "--preset", "aws-s3-unauthenticated-reads", "--state", dir, write(t, "log", anonymousRead("e1", "203.0.113.7", "2026-01-02T00:00:00Z")+"\n"))
+	rule := clitest.Write(t, "terms.yaml", "id: acme.terms\nname: T\ndataset: aws.cloudtrail\nseverity: low\nquery: 'event.action: GetObject'\nnew_terms: {fields: [event.id], history: 7d}\n")
+	scanned(t, "--rules", rule, "--preset", "aws-s3-unauthenticated-reads", "--state", dir, clitest.Write(t, "log", clitest.AnonymousRead("e1", "203.0.113.7", "2026-01-02T00:00:00Z")+"\n"))
 	for _, c := range []struct {
 		args string
 		code int
@@ -193,11 +181,11 @@ func TestStateGetRules(t *testing.T) {
 		{"--rules " + rule + " --rule acme.term e1", cli.ExitUsage, `--rule acme.term: no such rule (did you mean "acme.terms"?); a rule of a file of yours needs --rules PATH`},
 		{"--rule acme.terms e1", cli.ExitUsage, "--rule acme.terms: no such rule; a rule of a file of yours needs --rules PATH"},
 		{"--rule aws-s3-unauthenticated-reads 203.0.113.7", cli.ExitUsage, "no such rule is loaded; it is a preset: add --preset aws-s3-unauthenticated-reads"},
-		{"--rule " + ipListRule + " 203.0.113.7", cli.ExitUsage, "the rule has no new_terms"},
+		{"--rule " + clitest.IPListRule + " 203.0.113.7", cli.ExitUsage, "the rule has no new_terms"},
 	} {
 		e := execute(t, nil, append([]string{"state", "get", "--state", dir}, strings.Fields(c.args)...)...)
-		if e.code != c.code || !strings.Contains(e.stdout+e.stderr, c.says) {
-			t.Errorf("state get %s: exit code %d\n%s%swant %d, %s", c.args, e.code, e.stdout, e.stderr, c.code, c.says)
+		if e.Code != c.code || !strings.Contains(e.Stdout+e.Stderr, c.says) {
+			t.Errorf("state get %s: exit code %d\n%s%swant %d, %s", c.args, e.Code, e.Stdout, e.Stderr, c.code, c.says)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"firstseen/cmd/firstseen/internal/show"
+	"firstseen/cmd/firstseen/internal/why"
 	"firstseen/rules"
 )
 
@@ -84,7 +85,7 @@ func (v *explainView) printMessage(s *sheet) {
 }
 
 // field shows a field with the first few of its values.
-func (s *sheet) field(f fieldView) {
+func (s *sheet) field(f why.Field) {
 	var values []string
 	for _, value := range f.Values[:min(len(f.Values), 5)] {
 		values = append(values, show.Text(value, 160))

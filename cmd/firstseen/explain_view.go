@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"firstseen/cmd/firstseen/internal/show"
+	"firstseen/cmd/firstseen/internal/why"
 	"firstseen/rules"
 	"firstseen/rules/kql"
 	"firstseen/schemas"
@@ -55,12 +56,12 @@ type messageView struct {
 }
 
 type eventView struct {
-	Dataset  string      `json:"dataset"`
-	Time     string      `json:"time"`
-	ID       string      `json:"id,omitempty"` // its own
-	Flags    []string    `json:"flags,omitempty"`
-	Filtered bool        `json:"filtered,omitempty"` // no rule can match, so workers do not parse it
-	Fields   []fieldView `json:"fields"`
+	Dataset  string     `json:"dataset"`
+	Time     string     `json:"time"`
+	ID       string     `json:"id,omitempty"` // its own
+	Flags    []string   `json:"flags,omitempty"`
+	Filtered bool       `json:"filtered,omitempty"` // no rule can match, so workers do not parse it
+	Fields   why.Fields `json:"fields"`
 }
 
 type storeView struct {
@@ -98,8 +99,8 @@ type kqlView struct {
 type listView struct {
 	Field   string      `json:"field"`
 	Source  string      `json:"source,omitempty"`
-	Entry   *listEntry  `json:"entry,omitempty"`   // that allows it
-	Expired []listEntry `json:"expired,omitempty"` // that did
+	Entry   *why.Entry  `json:"entry,omitempty"`   // that allows it
+	Expired []why.Entry `json:"expired,omitempty"` // that did
 }
 
 // view says all that is known.
@@ -150,8 +151,8 @@ func (k *knowledge) rule(e *rules.Explanation) ruleView {
 	v := ruleView{Rule: r.ID(), File: r.File(), Mode: r.Mode(), Because: e.Because, Title: e.Title, Decision: noMatch,
 		Query: k.kqlView(e.Query), Except: k.kqlView(e.Except)}
 	if a := r.Text().Allowlist; a != nil && e.Because != rules.OtherDataset {
-		answer := newListAnswer(e.Lookup)
-		v.Allowlist = &listView{a.Field, e.Source, answer.Entry, answer.Expired}
+		inside, expired := why.Entries(e.Lookup)
+		v.Allowlist = &listView{a.Field, e.Source, inside, expired}
 	}
 	switch e.Because {
 	case rules.RuleFailed:
@@ -159,7 +160,7 @@ func (k *knowledge) rule(e *rules.Explanation) ruleView {
 		return v
 	case rules.Matched:
 	default:
-		v.Answer = fmt.Sprintf("No alert from rule %s: %s", r.ID(), k.picked.whyNot(e, &v))
+		v.Answer = fmt.Sprintf("No alert from rule %s: %s", r.ID(), why.NoMatch(e, k.picked.fields))
 		return v
 	}
 	for i := range k.outcomes {
@@ -177,57 +178,6 @@ func (k *knowledge) rule(e *rules.Explanation) ruleView {
 	return v
 }
 
-// whyNot is why a rule does not match.
-func (p *picked) whyNot(e *rules.Explanation, v *ruleView) string {
-	switch e.Because {
-	case rules.OtherDataset:
-		return "it looks at " + e.Rule.Dataset().String()
-	case rules.SwitchedOff:
-		return "it is switched off (mode: off)"
-	case rules.QueryFails:
-		return "its query does not hold: " + p.decisive(e.Query.Decisive())
-	case rules.Excepted:
-		return "its exception holds: " + p.decisive(e.Except.Decisive())
-	case rules.NoSource:
-		return "the record has no " + v.Allowlist.Field + " to look up"
-	case rules.Allowed:
-		return fmt.Sprintf("%s is allowed by %s", show.Text(e.Source, 80), v.Allowlist.Entry)
-	case rules.NoTerms:
-		return "the query holds, but the record has no value in one of " + show.List(e.Rule.Text().NewTerms.Fields)
-	}
-	return string(e.Because)
-}
-
-// decisive says what the event has where it decides, for the first few fields.
-func (p *picked) decisive(conditions []kql.Answer) string {
-	byField := map[string][]kql.Answer{}
-	var fields []string
-	for _, c := range conditions {
-		if byField[c.Field] == nil {
-			fields = append(fields, c.Field)
-		}
-		byField[c.Field] = append(byField[c.Field], c)
-	}
-	var all []string
-	for _, f := range fields[:min(len(fields), 3)] {
-		asked, has := byField[f], p.values(f)
-		switch {
-		case len(has) == 0 && f != "":
-			all = append(all, "there is no "+f)
-		case len(asked) == 1 && len(has) > 0:
-			all = append(all, fmt.Sprintf("%s is %t of %q", show.Text(asked[0].Query, 100), asked[0].Holds, show.Text(has[0], 80)))
-		case len(asked) == 1: // of several fields
-			all = append(all, fmt.Sprintf("%s is %t", show.Text(asked[0].Query, 100), asked[0].Holds))
-		default:
-			all = append(all, fmt.Sprintf("%s is %q", f, show.Text(has[0], 80)))
-		}
-	}
-	if more := len(fields) - len(all); more > 0 {
-		all = append(all, fmt.Sprintf("%d more", more))
-	}
-	return show.List(all)
-}
-
 // kqlView adds to an answer what the event has in each field.
 func (k *knowledge) kqlView(a *kql.Answer) *kqlView {
 	if a == nil {
@@ -235,23 +185,10 @@ func (k *knowledge) kqlView(a *kql.Answer) *kqlView {
 	}
 	v := &kqlView{Query: a.Query, Op: a.Op, Field: a.Field, Holds: a.Holds}
 	if a.Field != "" {
-		v.Has = k.picked.values(a.Field)
+		v.Has = k.picked.fields.Values(a.Field)
 	}
 	for i := range a.Parts {
 		v.Parts = append(v.Parts, *k.kqlView(&a.Parts[i]))
 	}
 	return v
-}
-
-// values are those of a field of the event.
-func (p *picked) values(name string) []string {
-	if f, ok := schemas.Known(name); ok {
-		name = f.Name()
-	}
-	for _, f := range p.fields {
-		if f.Name == name {
-			return f.Values
-		}
-	}
-	return nil
 }

@@ -6,28 +6,17 @@ import (
 	"testing"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 )
-
-const goodRule = `id: acme.r1
-name: Reads
-version: 1
-dataset: aws.s3access
-query: 'bucket: "acme-logs"'
-dedup: {period: 60m}
-title: Read of {bucket}
-severity: low
-tests:
-  - {Name: yes, ExpectedResult: true, Log: {bucket: acme-logs}}
-`
 
 // Everything that is wrong is listed at once, where it is and what was probably meant.
 func TestLint(t *testing.T) {
-	good := write(t, "good.yaml", goodRule)
-	bad := write(t, "bad.yaml", strings.NewReplacer("severity: low", "severty: low", "acme.r1", "acme.r2", "bucket:", "buckt:").Replace(goodRule))
-	poor := write(t, "poor.yaml", strings.Split(strings.Replace(goodRule, "Read of {bucket}", "Read", 1), "tests:")[0])
-	config := write(t, "firstseen.yml", "sources: [{topic: logs}]\nrules:\n  paths: ["+good+"]\n  overrides: {acme.r1: {severity: high}}\n")
-	badConfig := write(t, "bad.yml", "sources: [{topic: logs}]\nstat: {dir: x}\nrules:\n  paths: ["+good+"]\n")
-	badOverride := write(t, "override.yml", "sources: [{topic: logs}]\nrules:\n  overrides: {acme.r1: {severity: high}}\n")
+	good := clitest.Write(t, "good.yaml", clitest.Rule)
+	bad := clitest.Write(t, "bad.yaml", strings.NewReplacer("severity: low", "severty: low", "acme.r1", "acme.r2", "bucket:", "buckt:").Replace(clitest.Rule))
+	poor := clitest.Write(t, "poor.yaml", strings.Split(strings.Replace(clitest.Rule, "Read of {bucket}", "Read", 1), "tests:")[0])
+	config := clitest.Write(t, "firstseen.yml", "sources: [{topic: logs}]\nrules:\n  paths: ["+good+"]\n  overrides: {acme.r1: {severity: high}}\n")
+	badConfig := clitest.Write(t, "bad.yml", "sources: [{topic: logs}]\nstat: {dir: x}\nrules:\n  paths: ["+good+"]\n")
+	badOverride := clitest.Write(t, "override.yml", "sources: [{topic: logs}]\nrules:\n  overrides: {acme.r1: {severity: high}}\n")
 	for _, c := range []struct {
 		args   []string
 		code   int
@@ -54,16 +43,16 @@ func TestLint(t *testing.T) {
 		}, "2 errors\n"},
 	} {
 		e := execute(t, nil, append([]string{"lint"}, c.args...)...)
-		if e.code != c.code || !strings.HasSuffix(e.stderr, c.stderr) {
-			t.Errorf("lint %v: exit code %d, want %d; %s, want %s", c.args, e.code, c.code, e.stderr, c.stderr)
+		if e.Code != c.code || !strings.HasSuffix(e.Stderr, c.stderr) {
+			t.Errorf("lint %v: exit code %d, want %d; %s, want %s", c.args, e.Code, c.code, e.Stderr, c.stderr)
 		}
 		for _, want := range c.stdout {
-			if !strings.Contains(e.stdout, want) {
-				t.Errorf("lint %v does not say %s:\n%s", c.args, want, e.stdout)
+			if !strings.Contains(e.Stdout, want) {
+				t.Errorf("lint %v does not say %s:\n%s", c.args, want, e.Stdout)
 			}
 		}
-		if c.stdout == nil && e.stdout != "" {
-			t.Errorf("lint %v says %s", c.args, e.stdout)
+		if c.stdout == nil && e.Stdout != "" {
+			t.Errorf("lint %v says %s", c.args, e.Stdout)
 		}
 	}
 }

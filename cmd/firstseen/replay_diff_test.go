@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"firstseen/cmd/firstseen/internal/clitest"
 	"firstseen/processor/stage"
 	"firstseen/rules"
 	"firstseen/schemas"
@@ -171,8 +172,8 @@ func TestReadAlert(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	feed := []string{anonymous("192.0.2.1"), anonymous("192.0.2.2"), anonymous("192.0.2.3"), anonymous("192.0.2.4"),
-		accessLine("192.0.2.5", "31/Jan/2026:10:00:00 +0000", "x"), accessLine("192.0.2.6", "31/Jan/2026:10:59:00 +0000", "x")}
+	feed := []string{clitest.Anonymous("192.0.2.1"), clitest.Anonymous("192.0.2.2"), clitest.Anonymous("192.0.2.3"), clitest.Anonymous("192.0.2.4"),
+		clitest.AccessLine("192.0.2.5", "31/Jan/2026:10:00:00 +0000", "x"), clitest.AccessLine("192.0.2.6", "31/Jan/2026:10:59:00 +0000", "x")}
 	for i, text := range feed {
 		if _, err := p.Message(schemas.Message{Value: []byte(text), Timestamp: 1769900000000, Topic: "logs", Partition: 3, Offset: int64(i)}); err != nil {
 			t.Fatal(err)

@@ -9,20 +9,21 @@ import (
 	"testing"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 	"firstseen/traffic"
 )
 
 // TestReplayFiles replays real records, compared with what a scan of them said and with what other rules say.
 func TestReplayFiles(t *testing.T) {
-	e := execute(t, nil, "scan", now, oldest)
-	saved := write(t, "alerts.json", e.stdout)
-	lines := strings.SplitAfter(e.stdout, "\n")
-	part := write(t, "part.json", strings.Join(lines[:50], "")+"\n"+strings.Join(lines[52:], ""))
+	e := execute(t, nil, "scan", clitest.Now, oldest)
+	saved := clitest.Write(t, "alerts.json", e.Stdout)
+	lines := strings.SplitAfter(e.Stdout, "\n")
+	part := clitest.Write(t, "part.json", strings.Join(lines[:50], "")+"\n"+strings.Join(lines[52:], ""))
 	text, err := os.ReadFile("../../rules/builtin/aws_s3_unauthenticated_bucket_access_by_rare_source.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	longer := write(t, "longer.yaml", strings.Replace(string(text), "history: 7d", "history: 30d", 1))
+	longer := clitest.Write(t, "longer.yaml", strings.Replace(string(text), "history: 7d", "history: 30d", 1))
 	for _, test := range []struct {
 		args string
 		want string // would, did, same, moved, added, gone of the new-terms rule
@@ -38,8 +39,8 @@ func TestReplayFiles(t *testing.T) {
 	} {
 		e := execute(t, nil, append(append([]string{"replay", "--json"}, strings.Fields(test.args)...), oldest)...)
 		var r replayReport
-		if err := json.Unmarshal([]byte(e.stdout), &r); err != nil || e.code != cli.ExitOK {
-			t.Errorf("%s: exit code %d, %v\n%s", test.args, e.code, err, e.stderr)
+		if err := json.Unmarshal([]byte(e.Stdout), &r); err != nil || e.Code != cli.ExitOK {
+			t.Errorf("%s: exit code %d, %v\n%s", test.args, e.Code, err, e.Stderr)
 			continue
 		}
 		got := ""
@@ -59,9 +60,9 @@ func TestReplayFiles(t *testing.T) {
 
 // TestReplayText is what people see: a table, the differences, dead letters.
 func TestReplayText(t *testing.T) {
-	trail := write(t, "trail", anonymous("192.0.2.1")+"nonsense\n"+anonymous("192.0.2.2")+"more nonsense\n"+anonymous("192.0.2.3"))
-	other := write(t, "other", anonymous("192.0.2.9"))
-	alerts := write(t, "alerts", execute(t, nil, "scan", now, other).stdout)
+	trail := clitest.Write(t, "trail", clitest.Anonymous("192.0.2.1")+"nonsense\n"+clitest.Anonymous("192.0.2.2")+"more nonsense\n"+clitest.Anonymous("192.0.2.3"))
+	other := clitest.Write(t, "other", clitest.Anonymous("192.0.2.9"))
+	alerts := clitest.Write(t, "alerts", execute(t, nil, "scan", clitest.Now, other).Stdout)
 	e := execute(t, nil, "replay", "--only", traffic.NewTermsRule, "--alerts", alerts, "--limit", "2", trail)
 	const at = "2026-01-31T10:00:00.000Z"
 	line := func(sign, address, place string) string {
@@ -73,14 +74,14 @@ func TestReplayText(t *testing.T) {
 		"added\n" + line("+", "192.0.2.1", trail+":1") + line("+", "192.0.2.2", trail+":3") + "  and 1 more; --limit N shows more, --json all\n\n" +
 		"gone\n" + line("-", "192.0.2.9", other+":1") + "\n" +
 		"dead letters\n  2 unknown_shape, first at " + trail + ":2: "
-	if !strings.HasPrefix(e.stdout, want) || e.code != cli.ExitOK {
-		t.Errorf("exit code %d\n%s%s\nwant %s", e.code, e.stdout, e.stderr, want)
+	if !strings.HasPrefix(e.Stdout, want) || e.Code != cli.ExitOK {
+		t.Errorf("exit code %d\n%s%s\nwant %s", e.Code, e.Stdout, e.Stderr, want)
 	}
 }
 
 func TestReplayExitCodes(t *testing.T) {
-	trail, none := write(t, "trail", anonymous("192.0.2.1")), write(t, "none", "")
-	config := write(t, "firstseen.yml", "brokers: [127.0.0.1:1]\nsources: [{topic: logs}]\n")
+	trail, none := clitest.Write(t, "trail", clitest.Anonymous("192.0.2.1")), clitest.Write(t, "none", "")
+	config := clitest.Write(t, "firstseen.yml", "brokers: [127.0.0.1:1]\nsources: [{topic: logs}]\n")
 	for _, test := range []struct {
 		args string
 		code int
@@ -104,11 +105,11 @@ func TestReplayExitCodes(t *testing.T) {
 		{"-c " + config + " --warm soon", cli.ExitUsage, `--warm: "soon" is not a duration`},
 	} {
 		e := execute(t, nil, append([]string{"replay"}, strings.Fields(test.args)...)...)
-		if e.code != test.code || !strings.Contains(e.stderr, test.says) {
-			t.Errorf("replay %s: exit code %d, want %d with %q:\n%s", test.args, e.code, test.code, test.says, e.stderr)
+		if e.Code != test.code || !strings.Contains(e.Stderr, test.says) {
+			t.Errorf("replay %s: exit code %d, want %d with %q:\n%s", test.args, e.Code, test.code, test.says, e.Stderr)
 		}
-		if test.code == cli.ExitUsage && e.stdout != "" {
-			t.Errorf("replay %s: a report before the error: %s", test.args, e.stdout)
+		if test.code == cli.ExitUsage && e.Stdout != "" {
+			t.Errorf("replay %s: a report before the error: %s", test.args, e.Stdout)
 		}
 	}
 }

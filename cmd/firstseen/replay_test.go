@@ -12,19 +12,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 	"firstseen/processor"
 	"firstseen/traffic"
 )
 
+// replayed is a deployment whose logs are replayed.
+type replayed struct{ *clitest.Past }
+
 // replay runs the command and returns its report.
 func (d *replayed) replay(args ...string) (r replayReport) {
-	d.t.Helper()
-	e := execute(d.t, nil, append([]string{"replay", "-c", d.file, "--json"}, args...)...)
-	if e.code != cli.ExitOK {
-		d.t.Fatalf("replay %v: exit code %d\n%s", args, e.code, e.stderr)
+	d.T.Helper()
+	e := execute(d.T, nil, append([]string{"replay", "-c", d.File, "--json"}, args...)...)
+	if e.Code != cli.ExitOK {
+		d.T.Fatalf("replay %v: exit code %d\n%s", args, e.Code, e.Stderr)
 	}
-	if err := json.Unmarshal([]byte(e.stdout), &r); err != nil {
-		d.t.Fatal(err)
+	if err := json.Unmarshal([]byte(e.Stdout), &r); err != nil {
+		d.T.Fatal(err)
 	}
 	return r
 }
@@ -41,10 +45,10 @@ func (r replayReport) sum() (s ruleDiff) {
 const noCapOnAlerts = traffic.NewTermsRule + ".max_alerts=off"
 
 func TestReplayOfTheSameRules(t *testing.T) {
-	d := replayOfTheSameRules(t, embeddedBroker(t), "same")
+	d := replayOfTheSameRules(t, clitest.Broker(t), "same")
 	d.writesNothing()
-	d.produce(d.inputs[:1]) // there is no worker now
-	unread := fmt.Sprintf("has not read all of %s/%d yet", d.inputs[0].Topic, d.inputs[0].Partition)
+	d.Produce(d.Inputs[:1]) // there is no worker now
+	unread := fmt.Sprintf("has not read all of %s/%d yet", d.Inputs[0].Topic, d.Inputs[0].Partition)
 	if notes := d.replay("--from", "earliest").Notes; len(notes) != 1 || !strings.Contains(notes[0], unread) {
 		t.Errorf("notes %q, want that the deployment %s", notes, unread)
 	}
@@ -53,18 +57,18 @@ func TestReplayOfTheSameRules(t *testing.T) {
 // replayOfTheSameRules replays what a worker has processed with the rules it had: all is the same, wherever the range
 // begins and ends, if what the rules remember is read before it.
 func replayOfTheSameRules(t *testing.T, brokers, app string) *replayed {
-	d := deploy(t, brokers, app, noCapOnAlerts)
-	d.produce(d.inputs)
-	d.work(func() int { return d.alerts })
-	trail, lines := d.cfg.Sources[0].Topic, d.cfg.Sources[1].Topic
+	d := &replayed{clitest.NewPast(t, brokers, app, noCapOnAlerts)}
+	d.Produce(d.Inputs)
+	d.Work(func() int { return d.Alerts })
+	trail, lines := d.Worker.Sources[0].Topic, d.Worker.Sources[1].Topic
 	for _, test := range []struct {
 		args string
 		want int // alerts, at least
 	}{
-		{"--from earliest", d.alerts},
-		{"--from " + d.day(10), d.alerts / 4},
-		{"--from " + d.day(10) + " --to " + d.day(11.5), 20},
-		{"--from " + d.day(10) + " --warm 9d12h --state-dir " + t.TempDir(), d.alerts / 4},
+		{"--from earliest", d.Alerts},
+		{"--from " + d.Day(10), d.Alerts / 4},
+		{"--from " + d.Day(10) + " --to " + d.Day(11.5), 20},
+		{"--from " + d.Day(10) + " --warm 9d12h --state-dir " + t.TempDir(), d.Alerts / 4},
 		{fmt.Sprintf("--from %[1]s/0:300,%[1]s/2:350,%[2]s/1:200,%[2]s/2:400 --to latest", trail, lines), 100},
 		{fmt.Sprintf("--from earliest --to %s/1:300", trail), 100},
 		{"--from latest", 0},
@@ -81,7 +85,7 @@ func replayOfTheSameRules(t *testing.T, brokers, app string) *replayed {
 			t.Errorf("%s: against the rules %+v, against the alerts %+v", test.args, against, s)
 		}
 	}
-	if s := d.replay("--from", d.day(10), "--warm", "0").sum(); s.Added == 0 || s.Gone > 0 {
+	if s := d.replay("--from", d.Day(10), "--warm", "0").sum(); s.Added == 0 || s.Gone > 0 {
 		t.Errorf("without a warm-up addresses should be new that were not: %+v", s)
 	}
 	return d
@@ -89,34 +93,34 @@ func replayOfTheSameRules(t *testing.T, brokers, app string) *replayed {
 
 // writesNothing compares the brokers before and after a replay.
 func (d *replayed) writesNothing() {
-	d.t.Helper()
-	adm := kadm.NewClient(d.cl)
+	d.T.Helper()
+	adm := kadm.NewClient(d.Client)
 	look := func() string {
-		topics, err := adm.ListTopics(d.t.Context())
+		topics, err := adm.ListTopics(d.T.Context())
 		if err != nil {
-			d.t.Fatal(err)
+			d.T.Fatal(err)
 		}
-		ends, err2 := adm.ListEndOffsets(d.t.Context(), topics.Names()...)
-		groups, err3 := adm.ListGroups(d.t.Context())
-		txns, err4 := adm.ListTransactions(d.t.Context(), nil, nil)
+		ends, err2 := adm.ListEndOffsets(d.T.Context(), topics.Names()...)
+		groups, err3 := adm.ListGroups(d.T.Context())
+		txns, err4 := adm.ListTransactions(d.T.Context(), nil, nil)
 		if err2 != nil || err3 != nil || err4 != nil {
-			d.t.Fatal(err2, err3, err4)
+			d.T.Fatal(err2, err3, err4)
 		}
 		return fmt.Sprint(topics.Names(), ends.Offsets().Sorted(), groups.Groups(), txns.TransactionalIDs())
 	}
 	before := look()
-	d.replay("--from", d.day(10), "--to", d.day(11))
+	d.replay("--from", d.Day(10), "--to", d.Day(11))
 	if after := look(); after != before {
-		d.t.Errorf("before: %s\nafter:  %s", before, after)
+		d.T.Errorf("before: %s\nafter:  %s", before, after)
 	}
 }
 
 // TestReplayOfCandidates replays with other rules. The difference to the alerts of a worker is the one to a replay of
 // the worker's rules.
 func TestReplayOfCandidates(t *testing.T) {
-	d := deploy(t, embeddedBroker(t), "candidates", noCapOnAlerts)
-	d.produce(d.inputs)
-	d.work(func() int { return d.alerts })
+	d := &replayed{clitest.NewPast(t, clitest.Broker(t), "candidates", noCapOnAlerts)}
+	d.Produce(d.Inputs)
+	d.Work(func() int { return d.Alerts })
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -146,9 +150,9 @@ func TestReplayOfCandidates(t *testing.T) {
 		{"an hour becomes a day", builtin(list, "period: 60m", "period: 24h"), false, true},
 		{"another allowlist", builtin(list, "10.0.0.0/8", "128.0.0.0/1"), true, true},
 		{"in shadow mode", builtin(list, "threshold: 1", "threshold: 1\nmode: shadow"), false, true},
-		{"one rule more", strings.Replace(goodRule, `"acme-logs"`, "*", 1), true, false},
+		{"one rule more", strings.Replace(clitest.Rule, `"acme-logs"`, "*", 1), true, false},
 	} {
-		args := []string{"--from", d.day(8), "--rules", write("candidate.yaml", test.file)}
+		args := []string{"--from", d.Day(8), "--rules", write("candidate.yaml", test.file)}
 		r := d.replay(args...)
 		s := r.sum()
 		if (s.Added > 0) != test.added || (s.Gone > 0) != test.gone || s.Same == 0 {
@@ -160,18 +164,18 @@ func TestReplayOfCandidates(t *testing.T) {
 		if against := d.replay(append(args, "--against", "rules")...); fmt.Sprint(against.sum()) != fmt.Sprint(s) {
 			t.Errorf("%s: against the rules %+v, against the alerts %+v", test.name, against.sum(), s)
 		}
-		if e := execute(t, nil, append([]string{"replay", "-c", d.file, "--fail-on-diff", "--limit", "1"}, args...)...); e.code != cli.ExitFindings {
-			t.Errorf("%s: exit code %d with --fail-on-diff\n%s%s", test.name, e.code, e.stdout, e.stderr)
+		if e := execute(t, nil, append([]string{"replay", "-c", d.File, "--fail-on-diff", "--limit", "1"}, args...)...); e.Code != cli.ExitFindings {
+			t.Errorf("%s: exit code %d with --fail-on-diff\n%s%s", test.name, e.Code, e.Stdout, e.Stderr)
 		}
 	}
 }
 
 // TestReplayOfACap has a cap that is reached: which alerts are over it is a matter of order, so they count all the same.
 func TestReplayOfACap(t *testing.T) {
-	d := deploy(t, embeddedBroker(t), "capped", traffic.NewTermsRule+".max_alerts={count: 3, per: 24h}")
-	d.produce(d.inputs)
-	d.work(func() int { return d.alerts })
-	for _, from := range []string{"earliest", d.day(9)} {
+	d := &replayed{clitest.NewPast(t, clitest.Broker(t), "capped", traffic.NewTermsRule+".max_alerts={count: 3, per: 24h}")}
+	d.Produce(d.Inputs)
+	d.Work(func() int { return d.Alerts })
+	for _, from := range []string{"earliest", d.Day(9)} {
 		r := d.replay("--from", from)
 		s := r.sum()
 		if s.Same != s.Did || s.Would != s.Did || s.Added+s.Gone+s.Moved != 0 {
@@ -186,18 +190,18 @@ func TestReplayOfACap(t *testing.T) {
 // TestReplayOfAThreshold ends ranges where windows are open whose alert was made later: by a match behind the range, so
 // it is none of the range's.
 func TestReplayOfAThreshold(t *testing.T) {
-	d := deploy(t, embeddedBroker(t), "threshold", traffic.AllowlistRule+".threshold=2")
+	d := &replayed{clitest.NewPast(t, clitest.Broker(t), "threshold", traffic.AllowlistRule+".threshold=2")}
 	alerts := 0
-	for _, a := range d.model.Alerts {
+	for _, a := range d.Model.Alerts {
 		if a.Rule == traffic.NewTermsRule || a.Count > 1 {
 			alerts++
 		}
 	}
-	d.produce(d.inputs)
-	d.work(func() int { return alerts })
+	d.Produce(d.Inputs)
+	d.Work(func() int { return alerts })
 	for n := range 12 {
-		to := d.start.Add(12*24*time.Hour + time.Duration(n)*20*time.Minute).Format(time.RFC3339)
-		r := d.replay("--from", d.day(10), "--to", to)
+		to := d.Start.Add(12*24*time.Hour + time.Duration(n)*20*time.Minute).Format(time.RFC3339)
+		r := d.replay("--from", d.Day(10), "--to", to)
 		if s := r.sum(); s.Same != s.Did || s.Would != s.Did || s.Added+s.Gone+s.Moved != 0 || s.Did < 40 {
 			t.Errorf("to %s: %+v", to, s)
 		}
@@ -212,21 +216,21 @@ func TestReplayOfWhatWasLearned(t *testing.T) {
 		mode processor.LearningMode
 	}{{"learned", processor.LearnEverything}, {"skipped", processor.SkipEverything}} {
 		t.Run(test.name, func(t *testing.T) {
-			d := deploy(t, embeddedBroker(t), test.name, traffic.AllowlistRule+".dedup.period=24h") // many windows would have begun before
-			d.cfg.Learning = processor.Learning{Mode: test.mode}
-			d.produce(d.inputs[:2000])
-			d.work(func() int {
-				d.awaitNote("learn/")
-				d.produce(d.inputs[2000:])
+			d := &replayed{clitest.NewPast(t, clitest.Broker(t), test.name, traffic.AllowlistRule+".dedup.period=24h")} // many windows would have begun before
+			d.Worker.Learning = processor.Learning{Mode: test.mode}
+			d.Produce(d.Inputs[:2000])
+			d.Work(func() int {
+				d.AwaitNote("learn/")
+				d.Produce(d.Inputs[2000:])
 				return int(d.replay("--from", "earliest").sum().Would)
 			})
-			for _, from := range []string{"earliest", d.day(9), d.day(14)} {
+			for _, from := range []string{"earliest", d.Day(9), d.Day(14)} {
 				r := d.replay("--from", from)
 				s := r.sum()
 				if s.Same != s.Did || s.Would != s.Did || s.Added+s.Gone+s.Moved != 0 || s.Did < 50 {
 					t.Errorf("from %s: %+v", from, s)
 				}
-				if noted := len(r.Notes) == 1 && strings.Contains(r.Notes[0], "learned"); noted != (from != d.day(14)) {
+				if noted := len(r.Notes) == 1 && strings.Contains(r.Notes[0], "learned"); noted != (from != d.Day(14)) {
 					t.Errorf("from %s: notes %q", from, r.Notes)
 				}
 			}

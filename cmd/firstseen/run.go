@@ -1,3 +1,4 @@
+// Package worker runs a worker: what it is configured with, the rules it takes up while it runs, and what it serves.
 package main
 
 import (

@@ -13,21 +13,9 @@ import (
 	"testing"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 	"firstseen/cmd/firstseen/internal/output"
 )
-
-// anonymous is a record that the new-terms rule matches, on a line.
-func anonymous(address string) string {
-	return fmt.Sprintf(`{"eventVersion":"1.11","userIdentity":{"type":"AWSAccount","principalId":"","accountId":"anonymous"},`+
-		`"eventTime":"2026-01-31T10:00:00Z","eventSource":"s3.amazonaws.com","eventName":"GetObject","awsRegion":"eu-central-1",`+
-		`"sourceIPAddress":%q,"requestParameters":{"bucketName":"acme-logs","key":"k"},"eventID":"id-%[1]s"}`+"\n", address)
-}
-
-// accessLine is a line that the allowlist rule matches if the address is not in 10.0.0.0/8.
-func accessLine(address, at, agent string) string {
-	return fmt.Sprintf(`79a59df900b949e5 acme-logs [%s] %s - 3E57427F33A59F07 REST.GET.OBJECT k "GET /k HTTP/1.1" 200 - 1 1 7 6 "-" "%s" - `+
-		`host= - TLS_AES_128_GCM_SHA256 - acme-logs.s3.amazonaws.com TLSv1.3 - -`+"\n", at, address, agent)
-}
 
 func gzipped(s string) string {
 	var b bytes.Buffer
@@ -46,7 +34,7 @@ func records(list ...string) string {
 
 // Bad input goes to its place with its reason, and takes no neighbour with it: what comes before and after alerts.
 func TestScanBadInput(t *testing.T) {
-	a, b, c := anonymous("192.0.2.1"), anonymous("192.0.2.2"), anonymous("192.0.2.3")
+	a, b, c := clitest.Anonymous("192.0.2.1"), clitest.Anonymous("192.0.2.2"), clitest.Anonymous("192.0.2.3")
 	bad := strings.Replace(b, `"awsRegion":`, `"awsRegion"`, 1)
 	deep := strings.Replace(b, `"key":"k"`, `"key":`+strings.Repeat("[", 10_000)+strings.Repeat("]", 10_000), 1)
 	big := strings.Replace(b, `"key":"k"`, `"key":"`+strings.Repeat("k", 20<<20)+`"`, 1)
@@ -58,7 +46,7 @@ func TestScanBadInput(t *testing.T) {
 	}
 	noise := strings.Map(func(r rune) rune { return r &^ ('{' ^ '[') }, string(random)) + "\n"
 	zipped := gzipped(records(a, b, c, strings.Repeat(" ", 100)))
-	forged := accessLine("192.0.2.4", "31/Jan/2026:10:00:00 +0000", `x" 200 - "`)
+	forged := clitest.AccessLine("192.0.2.4", "31/Jan/2026:10:00:00 +0000", `x" 200 - "`)
 	const notification = `{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"eu-central-1","eventTime":"2026-01-31T10:00:00Z",` +
 		`"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"acme-logs"},"object":{"key":"k"}}}]}` + "\n"
 	lookalike := strings.Replace(notification, `"key":"k"`, `"key":"s3.amazonaws.com AWSAccount anonymous","eventSource":"s3.amazonaws.com","eventName":"GetObject"`, 1)
@@ -80,27 +68,27 @@ func TestScanBadInput(t *testing.T) {
 		{"depth of 10,000", a + deep + c, "1 3", []string{"too_deep 2 -1"}, ""},
 		{"depth of 10,000 among others", records(a, deep, c), "1 3", []string{"too_deep 1 1"}, ""},
 		{"forged quotes", a + forged, "1 4", nil, ""},
-		{"user agent that ends in a quote", accessLine("192.0.2.4", "31/Jan/2026:10:00:00 +0000", `x"`), "4", nil, ""},
+		{"user agent that ends in a quote", clitest.AccessLine("192.0.2.4", "31/Jan/2026:10:00:00 +0000", `x"`), "4", nil, ""},
 		{"event notification", a + notification + c, "1 3", nil, "filtered    1\n"},
 		{"event notification with the words of a rule", a + lookalike + c, "1 3", nil, "skipped     1\n"},
 		{"test event", a + `{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"acme-logs"}` + c, "1 3", nil, "skipped     1\n"},
 		{"future", strings.Replace(a, "2026-01-31T10", "2099-01-31T10", 1) + c, "1 3", nil, ""},
-		{"address that is none", a + accessLine("1.2.3", "31/Jan/2026:10:00:00 +0000", "x") + c, "1 3", []string{"rule_error 2 0"}, ""},
+		{"address that is none", a + clitest.AccessLine("1.2.3", "31/Jan/2026:10:00:00 +0000", "x") + c, "1 3", []string{"rule_error 2 0"}, ""},
 		{"other JSON", a + `{"hello":"world"}` + c, "1 3", []string{"unknown_shape 2 -1"}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dlq := filepath.Join(t.TempDir(), "dlq")
-			e := execute(t, nil, "scan", now, "--dlq", dlq, write(t, "file", test.file))
-			if e.code != cli.ExitOK {
-				t.Fatalf("exit code %d: %s", e.code, e.stderr)
+			e := execute(t, nil, "scan", clitest.Now, "--dlq", dlq, clitest.Write(t, "file", test.file))
+			if e.Code != cli.ExitOK {
+				t.Fatalf("exit code %d: %s", e.Code, e.Stderr)
 			}
-			wantSummary(t, e, test.says)
+			clitest.WantStderr(t, e, test.says)
 			var alerts []string
-			for _, a := range documents(t, e.stdout) {
+			for _, a := range clitest.Alerts(t, e.Stdout) {
 				alerts = append(alerts, strings.TrimPrefix(a.Source.Address, "192.0.2."))
 			}
 			if got := strings.Join(alerts, " "); got != test.alerts {
-				t.Errorf("alerts of %s, want %s\n%s", got, test.alerts, e.stderr)
+				t.Errorf("alerts of %s, want %s\n%s", got, test.alerts, e.Stderr)
 			}
 			var dead []string
 			for _, d := range deadLettersIn(t, dlq) {
@@ -117,12 +105,12 @@ func TestScanBadInput(t *testing.T) {
 // is evaluated by what stands before the tampering.
 func TestScanFlags(t *testing.T) {
 	for _, test := range []struct{ record, time, flags string }{
-		{strings.Replace(anonymous("192.0.2.1"), "2026-01-31T10", "2099-01-31T10", 1), "2026-01-31T12:00:00.000Z", "[time_clamped]"},
-		{strings.Replace(anonymous("192.0.2.1"), "eventTime", "eventTimes", 1), "2026-01-31T12:00:00.000Z", "[time_missing]"},
-		{accessLine("192.0.2.1", "31/Jan/2026:10:00:00 +0000", `x" 200 - "`), "2026-01-31T10:00:00.000Z", "[]"},
-		{strings.Split(accessLine("192.0.2.1", "31/Jan/2026:10:00:00 +0000", "x"), " HTTP")[0], "2026-01-31T10:00:00.000Z", "[degraded]"},
+		{strings.Replace(clitest.Anonymous("192.0.2.1"), "2026-01-31T10", "2099-01-31T10", 1), "2026-01-31T12:00:00.000Z", "[time_clamped]"},
+		{strings.Replace(clitest.Anonymous("192.0.2.1"), "eventTime", "eventTimes", 1), "2026-01-31T12:00:00.000Z", "[time_missing]"},
+		{clitest.AccessLine("192.0.2.1", "31/Jan/2026:10:00:00 +0000", `x" 200 - "`), "2026-01-31T10:00:00.000Z", "[]"},
+		{strings.Split(clitest.AccessLine("192.0.2.1", "31/Jan/2026:10:00:00 +0000", "x"), " HTTP")[0], "2026-01-31T10:00:00.000Z", "[degraded]"},
 	} {
-		alerts := scanned(t, write(t, "file", test.record))
+		alerts := scanned(t, clitest.Write(t, "file", test.record))
 		if len(alerts) != 1 || alerts[0].Timestamp != test.time || fmt.Sprint(alerts[0].Firstseen.Flags) != test.flags || alerts[0].Source.Address != "192.0.2.1" {
 			t.Errorf("%s\nmakes %+v, want one of %s with flags %s", test.record, alerts, test.time, test.flags)
 		}
@@ -133,9 +121,9 @@ func TestScanFlags(t *testing.T) {
 func TestScanDeadLetters(t *testing.T) {
 	long := strings.Repeat("ä", 400_000)
 	dlq := filepath.Join(t.TempDir(), "dlq")
-	file := write(t, "file", anonymous("192.0.2.1")+"<nonsense>\n"+"\xff\x00\n"+"x"+long+"\n"+records("12", anonymous("192.0.2.2")))
-	if e := execute(t, nil, "scan", now, "--dlq", dlq, file); e.code != cli.ExitOK {
-		t.Fatal(e.stderr)
+	file := clitest.Write(t, "file", clitest.Anonymous("192.0.2.1")+"<nonsense>\n"+"\xff\x00\n"+"x"+long+"\n"+records("12", clitest.Anonymous("192.0.2.2")))
+	if e := execute(t, nil, "scan", clitest.Now, "--dlq", dlq, file); e.Code != cli.ExitOK {
+		t.Fatal(e.Stderr)
 	}
 	content, err := os.ReadFile(dlq)
 	if err != nil {

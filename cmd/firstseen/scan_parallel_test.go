@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 	"firstseen/cmd/firstseen/internal/logfiles"
 	"firstseen/traffic"
 )
@@ -21,7 +22,7 @@ func TestScanReadsFilesInParallel(t *testing.T) {
 	for i := range 40 {
 		var lines []string
 		for n := range 1 + i%7*20 {
-			lines = append(lines, strings.TrimSpace(anonymous(fmt.Sprintf("192.0.2.%d", (i*n)%50))), strings.TrimSpace(accessLine(fmt.Sprintf("198.51.100.%d", n%30), fmt.Sprintf("31/Jan/2026:10:%02d:00 +0000", i), "x")))
+			lines = append(lines, strings.TrimSpace(clitest.Anonymous(fmt.Sprintf("192.0.2.%d", (i*n)%50))), strings.TrimSpace(clitest.AccessLine(fmt.Sprintf("198.51.100.%d", n%30), fmt.Sprintf("31/Jan/2026:10:%02d:00 +0000", i), "x")))
 		}
 		content := strings.Join(lines, "\n")
 		switch i % 4 {
@@ -43,13 +44,13 @@ func TestScanReadsFilesInParallel(t *testing.T) {
 	scan := func(args ...string) (r result) {
 		kept := t.TempDir()
 		for _, alerts := range []*string{&r.alerts, &r.again} {
-			options := []string{"scan", now, "--set=aws-s3-unauthenticated-bucket-access-by-rare-source.max_alerts={count: 20, per: 5m}",
+			options := []string{"scan", clitest.Now, "--set=aws-s3-unauthenticated-bucket-access-by-rare-source.max_alerts={count: 20, per: 5m}",
 				"--state", filepath.Join(kept, "state"), "--dlq", filepath.Join(kept, "dlq"), "--suppressed", filepath.Join(kept, "suppressed")}
 			e := execute(t, strings.NewReader(""), append(options, args...)...)
-			if e.code != cli.ExitOK {
-				t.Fatalf("exit code %d: %s", e.code, e.stderr)
+			if e.Code != cli.ExitOK {
+				t.Fatalf("exit code %d: %s", e.Code, e.Stderr)
 			}
-			*alerts = e.stdout
+			*alerts = e.Stdout
 			for name, to := range map[string]*string{"dlq": &r.dlq, "suppressed": &r.suppressed} {
 				content, err := os.ReadFile(filepath.Join(kept, name))
 				if err != nil {
@@ -68,7 +69,7 @@ func TestScanReadsFilesInParallel(t *testing.T) {
 	if strings.Count(want.alerts, "\n") < 20 || strings.Count(want.dlq, "\n") < 10 || want.suppressed == "" {
 		t.Fatalf("%d alerts, %d dead letters, %d bytes suppressed", strings.Count(want.alerts, "\n"), strings.Count(want.dlq, "\n"), len(want.suppressed))
 	}
-	for _, a := range documents(t, want.alerts) { // whichever file it is of
+	for _, a := range clitest.Alerts(t, want.alerts) { // whichever file it is of
 		if a.Rule.ID == traffic.NewTermsRule && a.Firstseen.Alert.Status == "open" && a.Firstseen.NewTerms.HistoryStart != "2026-01-31T10:00:00.000Z" {
 			t.Errorf("an alert of %s has a history since %q", a.Firstseen.Origin.File, a.Firstseen.NewTerms.HistoryStart)
 		}
@@ -85,7 +86,7 @@ func TestScanReadsFilesInParallel(t *testing.T) {
 func TestScanEndsAtAnUnreadableFile(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 9 {
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), []byte(anonymous(fmt.Sprint("192.0.2.", i))), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), []byte(clitest.Anonymous(fmt.Sprint("192.0.2.", i))), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

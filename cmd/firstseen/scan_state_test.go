@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 	"firstseen/state"
 )
 
@@ -17,18 +18,18 @@ func TestScanRemembers(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.SplitAfter(string(content), "\n")
-	first, second := write(t, "first", strings.Join(lines[:150], "")), write(t, "second", strings.Join(lines[150:], ""))
+	first, second := clitest.Write(t, "first", strings.Join(lines[:150], "")), clitest.Write(t, "second", strings.Join(lines[150:], ""))
 	dir := filepath.Join(t.TempDir(), "state")
 	var ids []string
 	for i, part := range []struct{ file, known string }{
 		{first, "new, nothing is known"},
 		{second, "terms and 0 windows known after 1 run, recorded since 2020-02-11T03:33:11Z\n"},
 	} {
-		e := execute(t, nil, "scan", now, "--state", dir, part.file)
-		if e.code != cli.ExitOK || !strings.HasPrefix(e.stderr, "state "+dir+": ") || !strings.Contains(e.stderr, part.known) {
-			t.Fatalf("part %d: exit code %d\n%s", i, e.code, e.stderr)
+		e := execute(t, nil, "scan", clitest.Now, "--state", dir, part.file)
+		if e.Code != cli.ExitOK || !strings.HasPrefix(e.Stderr, "state "+dir+": ") || !strings.Contains(e.Stderr, part.known) {
+			t.Fatalf("part %d: exit code %d\n%s", i, e.Code, e.Stderr)
 		}
-		for _, a := range documents(t, e.stdout) {
+		for _, a := range clitest.Alerts(t, e.Stdout) {
 			ids = append(ids, a.Event.ID)
 			if got := a.Firstseen.NewTerms.HistoryStart; got != "2020-02-11T03:33:11.000Z" {
 				t.Errorf("part %d: history starts %s", i, got)
@@ -52,10 +53,10 @@ func TestScanRemembers(t *testing.T) {
 func TestScanRemembersWindows(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	line := func(minute string) string {
-		return accessLine("192.0.2.1", "31/Jan/2026:10:"+minute+":00 +0000", "curl/8.5")
+		return clitest.AccessLine("192.0.2.1", "31/Jan/2026:10:"+minute+":00 +0000", "curl/8.5")
 	}
-	before := scanned(t, "--state", dir, write(t, "before", line("00")+line("01")))
-	after := scanned(t, "--state", dir, write(t, "after", line("02")))
+	before := scanned(t, "--state", dir, clitest.Write(t, "before", line("00")+line("01")))
+	after := scanned(t, "--state", dir, clitest.Write(t, "after", line("02")))
 	if len(before) != 2 || len(after) != 1 || after[0].Event.ID != before[0].Event.ID {
 		t.Fatalf("alerts %v, then %v", before, after)
 	}
@@ -68,10 +69,10 @@ func TestScanRemembersWindows(t *testing.T) {
 func TestScanRemembersWithOtherRules(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	scanned(t, "--state", dir, oldest)
-	e := execute(t, nil, "scan", now, "--state", dir, "--rules=testdata/every_event_name.yaml", write(t, "later", anonymous("192.0.2.1")))
-	alerts := documents(t, e.stdout)
-	if !strings.Contains(e.stderr, "with other rules") || len(alerts) != 1 || alerts[0].Firstseen.NewTerms.HistoryStart != alerts[0].Timestamp {
-		t.Errorf("alerts %v\n%s", alerts, e.stderr)
+	e := execute(t, nil, "scan", clitest.Now, "--state", dir, "--rules=testdata/every_event_name.yaml", clitest.Write(t, "later", clitest.Anonymous("192.0.2.1")))
+	alerts := clitest.Alerts(t, e.Stdout)
+	if !strings.Contains(e.Stderr, "with other rules") || len(alerts) != 1 || alerts[0].Firstseen.NewTerms.HistoryStart != alerts[0].Timestamp {
+		t.Errorf("alerts %v\n%s", alerts, e.Stderr)
 	}
 }
 
@@ -89,14 +90,14 @@ func TestScanLeavesTheStateOfAWorkerAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := execute(t, nil, "scan", "--state", dir, oldest)
-	if e.code != cli.ExitUsage || !strings.Contains(e.stderr, "in use by another process") {
-		t.Errorf("while it runs: exit code %d: %s", e.code, e.stderr)
+	if e.Code != cli.ExitUsage || !strings.Contains(e.Stderr, "in use by another process") {
+		t.Errorf("while it runs: exit code %d: %s", e.Code, e.Stderr)
 	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	e = execute(t, nil, "scan", "--state", dir, oldest)
-	if e.code != cli.ExitUsage || !strings.Contains(e.stderr, "is that of a worker") || e.stdout != "" {
-		t.Errorf("afterwards: exit code %d: %s", e.code, e.stderr)
+	if e.Code != cli.ExitUsage || !strings.Contains(e.Stderr, "is that of a worker") || e.Stdout != "" {
+		t.Errorf("afterwards: exit code %d: %s", e.Code, e.Stderr)
 	}
 }

@@ -13,92 +13,23 @@ import (
 	"testing"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 	"firstseen/traffic"
 )
 
 const (
 	oldest = "../../testdata/honeybucket/oldest-first.ndjson"
 	newest = "../../testdata/honeybucket/newest-first.ndjson"
-	now    = "--now=2026-01-31T12:00:00Z"
 )
 
-// execution is a command line and what came of it.
-type execution struct {
-	code           int
-	stdout, stderr string
-}
-
-// execute runs a command line in this process.
-func execute(t *testing.T, stdin io.Reader, args ...string) execution {
-	t.Helper()
-	var stdout, stderr bytes.Buffer
-	code := run(&cli.App{Ctx: t.Context(), Stdin: stdin, Stdout: &stdout, Stderr: &stderr}, args)
-	return execution{code, stdout.String(), stderr.String()}
-}
-
 // scanned runs a scan that must end well and returns its alerts.
-func scanned(t *testing.T, args ...string) []document {
+func scanned(t *testing.T, args ...string) []clitest.Alert {
 	t.Helper()
-	e := execute(t, nil, append([]string{"scan", now}, args...)...)
-	if e.code != cli.ExitOK {
-		t.Fatalf("scan %s: exit code %d\n%s", strings.Join(args, " "), e.code, e.stderr)
+	e := execute(t, nil, append([]string{"scan", clitest.Now}, args...)...)
+	if e.Code != cli.ExitOK {
+		t.Fatalf("scan %s: exit code %d\n%s", strings.Join(args, " "), e.Code, e.Stderr)
 	}
-	return documents(t, e.stdout)
-}
-
-// document is what the tests look at in an ECS alert.
-type document struct {
-	Timestamp string `json:"@timestamp"`
-	Rule      struct{ ID string }
-	Event     struct{ ID string }
-	Source    struct{ Address, IP string }
-	Firstseen struct {
-		Alert struct {
-			Status string
-			Count  int
-		}
-		Origin struct {
-			File    string
-			Line    int
-			EventID string `json:"event_id"`
-		}
-		NewTerms struct {
-			HistoryStart    string `json:"history_start"`
-			HistoryComplete bool   `json:"history_complete"`
-		} `json:"new_terms"`
-		Flags []string
-	}
-}
-
-func documents(t *testing.T, jsonLines string) (list []document) {
-	t.Helper()
-	for line := range strings.Lines(jsonLines) {
-		var d document
-		if err := json.Unmarshal([]byte(line), &d); err != nil {
-			t.Fatalf("%v in %s", err, line)
-		}
-		list = append(list, d)
-	}
-	return list
-}
-
-// write makes a file of a test.
-func write(t *testing.T, name, content string) (path string) {
-	t.Helper()
-	path = filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func wantSummary(t *testing.T, e execution, lines ...string) {
-	t.Helper()
-	for _, line := range lines {
-		if !strings.Contains(e.stderr, line) {
-			t.Errorf("the summary does not say %q:\n%s", line, e.stderr)
-		}
-	}
+	return clitest.Alerts(t, e.Stdout)
 }
 
 // Scanners on a real open bucket, see testdata/README.md: 284 anonymous events of 301, 128 of them ListObjects.
@@ -139,11 +70,11 @@ func TestScanInvictusIsSilent(t *testing.T) {
 	if err != nil || len(files) != 55 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
-	e := execute(t, nil, append([]string{"scan", now}, files...)...)
-	if e.code != cli.ExitOK || e.stdout != "" {
-		t.Errorf("exit code %d, alerts %s", e.code, e.stdout)
+	e := execute(t, nil, append([]string{"scan", clitest.Now}, files...)...)
+	if e.Code != cli.ExitOK || e.Stdout != "" {
+		t.Errorf("exit code %d, alerts %s", e.Code, e.Stdout)
 	}
-	wantSummary(t, e, "2,900 records in 55 files", "dead        0\n", "alerts      0\n")
+	clitest.WantStderr(t, e, "2,900 records in 55 files", "dead        0\n", "alerts      0\n")
 }
 
 // The alerts are those that whoever made the traffic expects, with the counts that the windows have in the end.
@@ -166,7 +97,7 @@ func TestScanTraffic(t *testing.T) {
 	for _, a := range model.Alerts {
 		want[a.Rule+" "+a.EventID] = a.Count
 	}
-	alerts := scanned(t, "--set="+traffic.NewTermsRule+".max_alerts=off", write(t, "traffic", file.String()))
+	alerts := scanned(t, "--set="+traffic.NewTermsRule+".max_alerts=off", clitest.Write(t, "traffic", file.String()))
 	for _, a := range alerts {
 		id := a.Rule.ID + " " + a.Firstseen.Origin.EventID
 		if _, known := got[id]; known != (a.Firstseen.Alert.Status == "closed") {
@@ -186,12 +117,12 @@ func TestScanTraffic(t *testing.T) {
 
 func TestScanIsTheSameEveryTime(t *testing.T) {
 	for _, format := range []string{"ecs", "ocsf", "panther", "text"} {
-		var runs []execution
+		var runs []clitest.Execution
 		for range 2 {
-			runs = append(runs, execute(t, nil, "scan", now, "--output", format, oldest))
+			runs = append(runs, execute(t, nil, "scan", clitest.Now, "--output", format, oldest))
 		}
-		if runs[0].stdout != runs[1].stdout || len(runs[0].stdout) < 92*100 {
-			t.Errorf("%s: two runs give %d and %d bytes that differ", format, len(runs[0].stdout), len(runs[1].stdout))
+		if runs[0].Stdout != runs[1].Stdout || len(runs[0].Stdout) < 92*100 {
+			t.Errorf("%s: two runs give %d and %d bytes that differ", format, len(runs[0].Stdout), len(runs[1].Stdout))
 		}
 	}
 	// What is read in one go and what trickles in are the same but for the name.
@@ -199,9 +130,9 @@ func TestScanIsTheSameEveryTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	piped := execute(t, bytes.NewReader(content), "scan", now, "-")
-	file := execute(t, nil, "scan", now, oldest)
-	if got := strings.ReplaceAll(piped.stdout, `"file":"stdin"`, `"file":"`+oldest+`"`); got != file.stdout {
+	piped := execute(t, bytes.NewReader(content), "scan", clitest.Now, "-")
+	file := execute(t, nil, "scan", clitest.Now, oldest)
+	if got := strings.ReplaceAll(piped.Stdout, `"file":"stdin"`, `"file":"`+oldest+`"`); got != file.Stdout {
 		t.Error("standard input gives other alerts than the file")
 	}
 }
@@ -224,7 +155,7 @@ func TestScanOrder(t *testing.T) {
 	dir := t.TempDir()
 	for name, address := range map[string]string{"b/2": "192.0.2.3", "a": "192.0.2.1", "b/1.gz": "192.0.2.2", ".hidden": "192.0.2.9", "b/.git/x": "192.0.2.8", "c": "192.0.2.4"} {
 		path := filepath.Join(dir, name)
-		content := anonymous(address)
+		content := clitest.Anonymous(address)
 		if strings.HasSuffix(name, ".gz") {
 			content = gzipped(content)
 		}
@@ -238,20 +169,20 @@ func TestScanOrder(t *testing.T) {
 	if err := os.Symlink(dir, filepath.Join(dir, "b", "loop")); err != nil {
 		t.Fatal(err)
 	}
-	first := write(t, "first", anonymous("192.0.2.5"))
-	e := execute(t, strings.NewReader(anonymous("192.0.2.6")), "scan", now, first, "-", dir)
+	first := clitest.Write(t, "first", clitest.Anonymous("192.0.2.5"))
+	e := execute(t, strings.NewReader(clitest.Anonymous("192.0.2.6")), "scan", clitest.Now, first, "-", dir)
 	var got []string
-	for _, a := range documents(t, e.stdout) {
+	for _, a := range clitest.Alerts(t, e.Stdout) {
 		got = append(got, a.Source.Address)
 	}
 	want := []string{"192.0.2.5", "192.0.2.6", "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"}
 	if !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v\n%s", got, want, e.stderr)
+		t.Errorf("got %v, want %v\n%s", got, want, e.Stderr)
 	}
 }
 
 func TestScanExitCodes(t *testing.T) {
-	alerts, none := write(t, "alerts", anonymous("192.0.2.1")), write(t, "none", "")
+	alerts, none := clitest.Write(t, "alerts", clitest.Anonymous("192.0.2.1")), clitest.Write(t, "none", "")
 	for _, c := range []struct {
 		args []string
 		code int
@@ -271,21 +202,21 @@ func TestScanExitCodes(t *testing.T) {
 		{[]string{"--dlq", "x", "--suppressed", "./x", none}, cli.ExitUsage, "the same file"},
 	} {
 		e := execute(t, nil, append([]string{"scan", "--now=2026-01-31T12:00:00Z"}, c.args...)...)
-		if e.code != c.code || !strings.Contains(e.stderr, c.says) {
-			t.Errorf("scan %v: exit code %d, want %d with %q:\n%s", c.args, e.code, c.code, c.says, e.stderr)
+		if e.Code != c.code || !strings.Contains(e.Stderr, c.says) {
+			t.Errorf("scan %v: exit code %d, want %d with %q:\n%s", c.args, e.Code, c.code, c.says, e.Stderr)
 		}
-		if c.code == cli.ExitUsage && e.stdout != "" {
-			t.Errorf("scan %v: alerts before the error: %s", c.args, e.stdout)
+		if c.code == cli.ExitUsage && e.Stdout != "" {
+			t.Errorf("scan %v: alerts before the error: %s", c.args, e.Stdout)
 		}
 	}
-	if content, err := os.ReadFile(alerts); err != nil || string(content) != anonymous("192.0.2.1") {
+	if content, err := os.ReadFile(alerts); err != nil || string(content) != clitest.Anonymous("192.0.2.1") {
 		t.Errorf("an input was overwritten: %s %v", content, err)
 	}
 }
 
 // What an option changes shows in the alerts.
 func TestScanOptions(t *testing.T) {
-	trail, mapped := write(t, "trail", anonymous("192.0.2.1")), write(t, "log", accessLine("::ffff:10.0.0.1", "31/Jan/2026:10:00:00 +0000", "x"))
+	trail, mapped := clitest.Write(t, "trail", clitest.Anonymous("192.0.2.1")), clitest.Write(t, "log", clitest.AccessLine("::ffff:10.0.0.1", "31/Jan/2026:10:00:00 +0000", "x"))
 	for _, c := range []struct {
 		args []string
 		want int
@@ -295,8 +226,8 @@ func TestScanOptions(t *testing.T) {
 		{[]string{"--set=AWS.S3.ServerAccess.IPWhitelist.allowlist.networks=[192.0.2.0/24]", mapped}, 1},
 		{[]string{"--format=cloudtrail", trail}, 1},
 		{[]string{"--format=s3access", trail}, 0},
-		{[]string{"--rules", write(t, "rule.yaml", goodRule), mapped}, 1},
-		{[]string{"--rules", write(t, "rule.yaml", goodRule), "--no-builtin", trail, mapped}, 1},
+		{[]string{"--rules", clitest.Write(t, "rule.yaml", clitest.Rule), mapped}, 1},
+		{[]string{"--rules", clitest.Write(t, "rule.yaml", clitest.Rule), "--no-builtin", trail, mapped}, 1},
 	} {
 		if got := scanned(t, c.args...); len(got) != c.want {
 			t.Errorf("%v: %d alerts, want %d", c.args, len(got), c.want)
@@ -311,26 +242,26 @@ func TestScanSuppressed(t *testing.T) {
 	const rule = "--set=aws-s3-unauthenticated-bucket-access-by-rare-source."
 	var trail strings.Builder
 	for i := range 5 {
-		trail.WriteString(anonymous(fmt.Sprint("192.0.2.", i)))
+		trail.WriteString(clitest.Anonymous(fmt.Sprint("192.0.2.", i)))
 	}
-	file, kept := write(t, "trail", trail.String()), filepath.Join(t.TempDir(), "suppressed")
-	e := execute(t, nil, "scan", now, rule+"max_alerts={count: 2, per: 5m}", "--suppressed", kept, file)
-	wantSummary(t, e, "alerts      2, and 1 for a cap that was reached\n", "suppressed  3: cap 3; they are in "+kept)
+	file, kept := clitest.Write(t, "trail", trail.String()), filepath.Join(t.TempDir(), "suppressed")
+	e := execute(t, nil, "scan", clitest.Now, rule+"max_alerts={count: 2, per: 5m}", "--suppressed", kept, file)
+	clitest.WantStderr(t, e, "alerts      2, and 1 for a cap that was reached\n", "suppressed  3: cap 3; they are in "+kept)
 	var status []string
-	for _, a := range documents(t, e.stdout) {
+	for _, a := range clitest.Alerts(t, e.Stdout) {
 		status = append(status, a.Firstseen.Alert.Status)
 	}
 	if want := []string{"open", "open", "overflow", "closed"}; !slices.Equal(status, want) {
 		t.Errorf("alerts are %v, want %v", status, want)
 	}
 	content, err := os.ReadFile(kept)
-	if err != nil || len(documents(t, string(content))) != 3 {
+	if err != nil || len(clitest.Alerts(t, string(content))) != 3 {
 		t.Errorf("suppressed: %s %v", content, err)
 	}
-	e = execute(t, nil, "scan", now, rule+"mode=shadow", file)
-	wantSummary(t, e, "alerts      0\n", "suppressed  5: shadow 5; --suppressed FILE keeps them\n")
-	if e.stdout != "" {
-		t.Errorf("alerts of a rule in shadow mode: %s", e.stdout)
+	e = execute(t, nil, "scan", clitest.Now, rule+"mode=shadow", file)
+	clitest.WantStderr(t, e, "alerts      0\n", "suppressed  5: shadow 5; --suppressed FILE keeps them\n")
+	if e.Stdout != "" {
+		t.Errorf("alerts of a rule in shadow mode: %s", e.Stdout)
 	}
 }
 
@@ -344,8 +275,8 @@ func TestScanIntoABrokenPipe(t *testing.T) {
 	r.Close()
 	var stderr bytes.Buffer
 	dlq := filepath.Join(t.TempDir(), "dlq")
-	file := write(t, "file", "nonsense\n"+anonymous("192.0.2.1"))
-	code := run(&cli.App{Ctx: t.Context(), Stdout: w, Stderr: &stderr}, []string{"scan", now, "--dlq", dlq, file})
+	file := clitest.Write(t, "file", "nonsense\n"+clitest.Anonymous("192.0.2.1"))
+	code := run(&cli.App{Ctx: t.Context(), Stdout: w, Stderr: &stderr}, []string{"scan", clitest.Now, "--dlq", dlq, file})
 	if code != cli.ExitOK || stderr.Len() > 0 {
 		t.Errorf("exit code %d: %s", code, &stderr)
 	}
@@ -362,12 +293,12 @@ func TestScanInterrupted(t *testing.T) {
 	var stderr bytes.Buffer
 	code, dir := make(chan int), filepath.Join(t.TempDir(), "state")
 	go func() {
-		code <- run(&cli.App{Ctx: ctx, Stdin: input, Stdout: stdout, Stderr: &stderr}, []string{"scan", now, "--state", dir, "-"})
+		code <- run(&cli.App{Ctx: ctx, Stdin: input, Stdout: stdout, Stderr: &stderr}, []string{"scan", clitest.Now, "--state", dir, "-"})
 	}()
-	if _, err := io.WriteString(type_, anonymous("192.0.2.1")); err != nil {
+	if _, err := io.WriteString(type_, clitest.Anonymous("192.0.2.1")); err != nil {
 		t.Fatal(err)
 	}
-	var a document
+	var a clitest.Alert
 	if err := json.NewDecoder(output).Decode(&a); err != nil || a.Source.Address != "192.0.2.1" {
 		t.Errorf("alert %v, %v", a, err)
 	}
@@ -376,7 +307,7 @@ func TestScanInterrupted(t *testing.T) {
 		t.Errorf("exit code %d: %s", got, &stderr)
 	}
 	type_.Close()
-	if again := scanned(t, "--state", dir, write(t, "again", anonymous("192.0.2.1"))); len(again) != 1 {
+	if again := scanned(t, "--state", dir, clitest.Write(t, "again", clitest.Anonymous("192.0.2.1"))); len(again) != 1 {
 		t.Errorf("%d alerts after an interrupted run, want the one again", len(again))
 	}
 }

@@ -13,11 +13,11 @@ import (
 // newer name of an anonymous caller, which the strict form of the rule does not know.
 func TestTheProgramsRulesAreTested(t *testing.T) {
 	e := execute(t, nil, "test", "--coverage", "--min-tests", "3")
-	if e.code != cli.ExitOK {
-		t.Fatalf("exit code %d\n%s%s", e.code, e.stdout, e.stderr)
+	if e.Code != cli.ExitOK {
+		t.Fatalf("exit code %d\n%s%s", e.Code, e.Stdout, e.Stderr)
 	}
 	rules := 0
-	for line := range strings.Lines(e.stdout) {
+	for line := range strings.Lines(e.Stdout) {
 		id, rest, _ := strings.Cut(line, ": ")
 		var reached, of int
 		if n, _ := fmt.Sscanf(rest, "%d of %d values and branches", &reached, &of); n != 2 {
@@ -32,6 +32,6 @@ func TestTheProgramsRulesAreTested(t *testing.T) {
 		}
 	}
 	if rules < 11 {
-		t.Errorf("the coverage of %d rules is there:\n%s", rules, e.stdout)
+		t.Errorf("the coverage of %d rules is there:\n%s", rules, e.Stdout)
 	}
 }

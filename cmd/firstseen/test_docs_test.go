@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 	"firstseen/rules"
 )
 
@@ -45,12 +46,12 @@ func TestTestingPage(t *testing.T) {
 		if err := compiled.Validate(rule); err != nil {
 			t.Errorf("the schema refuses it: %v", err)
 		}
-		file := write(t, "rule.yaml", example[1])
-		if e := execute(t, nil, "test", file); e.code != cli.ExitOK {
-			t.Errorf("exit code %d\n%s%s", e.code, e.stdout, e.stderr)
+		file := clitest.Write(t, "rule.yaml", example[1])
+		if e := execute(t, nil, "test", file); e.Code != cli.ExitOK {
+			t.Errorf("exit code %d\n%s%s", e.Code, e.Stdout, e.Stderr)
 		}
-		if e := execute(t, nil, "lint", file); e.code != cli.ExitOK || !strings.Contains(e.stderr, "0 warnings") {
-			t.Errorf("exit code %d\n%s%s", e.code, e.stdout, e.stderr)
+		if e := execute(t, nil, "lint", file); e.Code != cli.ExitOK || !strings.Contains(e.Stderr, "0 warnings") {
+			t.Errorf("exit code %d\n%s%s", e.Code, e.Stdout, e.Stderr)
 		}
 	}
 	var schema struct {
@@ -123,8 +124,8 @@ func TestGitHubAction(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Chdir(files(t, "rules/payroll.yaml", c.rule))
 			for i, args := range commands {
-				if e := execute(t, nil, args...); e.code != c.codes[i] {
-					t.Errorf("%v: exit code %d, want %d\n%s%s", args, e.code, c.codes[i], e.stdout, e.stderr)
+				if e := execute(t, nil, args...); e.Code != c.codes[i] {
+					t.Errorf("%v: exit code %d, want %d\n%s%s", args, e.Code, c.codes[i], e.Stdout, e.Stderr)
 				}
 			}
 			if _, err := os.Stat(filepath.Clean(results)); (err == nil) != (c.codes[1] != cli.ExitUsage) {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 )
 
 // What scenarios are about: a rule with new terms, a dedup window and a cap, over access logs.
@@ -25,13 +26,13 @@ func scenario(t *testing.T, rule, scenario string) (says string, passed bool) {
 	t.Helper()
 	text := rule + "  - name: it\n    log: {bucket: logs, operation: REST.GET.OBJECT, remoteip: 192.0.2.1}\n    " +
 		strings.ReplaceAll(strings.TrimSpace(scenario), "\n", "\n    ") + "\n"
-	e := execute(t, nil, "test", write(t, "rule.yaml", text))
-	if e.code != cli.ExitOK && e.code != cli.ExitFindings {
-		t.Fatalf("exit code %d\n%s%s", e.code, e.stderr, text)
+	e := execute(t, nil, "test", clitest.Write(t, "rule.yaml", text))
+	if e.Code != cli.ExitOK && e.Code != cli.ExitFindings {
+		t.Fatalf("exit code %d\n%s%s", e.Code, e.Stderr, text)
 	}
-	_, says, _ = strings.Cut(e.stdout, "/it\n")
+	_, says, _ = strings.Cut(e.Stdout, "/it\n")
 	lines := strings.Split(strings.ReplaceAll(says, "      ", ""), "\n")
-	return strings.Join(lines[:len(lines)-2], "\n"), e.code == cli.ExitOK // without the summary
+	return strings.Join(lines[:len(lines)-2], "\n"), e.Code == cli.ExitOK // without the summary
 }
 
 // Whatever a scenario says of an alert is compared, and what it does not say is not.
@@ -125,7 +126,7 @@ func TestScenariosAreApart(t *testing.T) {
 	one := scenarioRule + "  - {name: it, events: [{log: {bucket: logs, operation: REST.GET.OBJECT, remoteip: 192.0.2.1}}], alerts: [{}]}\n"
 	other := strings.Replace(one, "acme.new", "acme.other", 1)
 	e := execute(t, nil, "test", files(t, "one.yaml", one, "other.yaml", other))
-	if e.code != cli.ExitOK || e.stdout != "PASS  acme.new/it\nPASS  acme.other/it\n2 passed, 0 failed\n" {
-		t.Errorf("exit code %d\n%s%s", e.code, e.stdout, e.stderr)
+	if e.Code != cli.ExitOK || e.Stdout != "PASS  acme.new/it\nPASS  acme.other/it\n2 passed, 0 failed\n" {
+		t.Errorf("exit code %d\n%s%s", e.Code, e.Stdout, e.Stderr)
 	}
 }

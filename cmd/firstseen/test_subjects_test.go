@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 )
 
 const payrollRule = `id: Acme.Payroll
@@ -75,8 +76,8 @@ SKIP  Acme.Payroll/Mocked
 `
 	for _, args := range [][]string{{both}, {filepath.Join(both, "panther"), filepath.Join(both, "rules", "payroll.yaml")}} {
 		e := execute(t, nil, append([]string{"test"}, args...)...)
-		if e.code != cli.ExitOK || e.stdout != want || e.stderr != "warning: "+filepath.Join(both, "panther", "acme_payroll.yml")+":15:5: Tests: ExpectedDedup is not compared\n" {
-			t.Errorf("%v: exit code %d\n%s%s", args, e.code, e.stdout, e.stderr)
+		if e.Code != cli.ExitOK || e.Stdout != want || e.Stderr != "warning: "+filepath.Join(both, "panther", "acme_payroll.yml")+":15:5: Tests: ExpectedDedup is not compared\n" {
+			t.Errorf("%v: exit code %d\n%s%s", args, e.Code, e.Stdout, e.Stderr)
 		}
 	}
 
@@ -96,37 +97,37 @@ SKIP  AWS.S3.ServerAccess.Unauthenticated/Mocked
       its Mocks replace functions of a rule in Python
 2 passed, 2 failed, 2 not run
 `
-	if e.code != cli.ExitFindings || e.stdout != wantBuiltin {
-		t.Errorf("exit code %d\n%s%s", e.code, e.stdout, e.stderr)
+	if e.Code != cli.ExitFindings || e.Stdout != wantBuiltin {
+		t.Errorf("exit code %d\n%s%s", e.Code, e.Stdout, e.Stderr)
 	}
 }
 
 // Tests that cannot be run are an error, never a success.
 func TestTestPantherWithoutRule(t *testing.T) {
-	rule := write(t, "rule.yaml", payrollRule)
+	rule := clitest.Write(t, "rule.yaml", payrollRule)
 	for _, c := range []struct{ text, says string }{
 		{strings.Replace(payrollPanther, "Acme.Payroll", "Acme.Other", 1), "panther.yml:3:10: no rule with the id Acme.Other is loaded, so its tests cannot be run: give the file of the rule too"},
 		{strings.Replace(payrollPanther, "AWS.S3ServerAccess", "AWS.CloudTrail", 1), "panther.yml:3:10: its tests are of AWS.CloudTrail, and the rule Acme.Payroll looks at aws.s3access"},
 		{strings.Replace(payrollPanther, "RuleID", "PolicyID", 1), `panther.yml:1:1: "RuleID" is missing`},
 		{strings.Replace(payrollPanther, "ExpectedResult: False", "ExpectedResult: no", 1), `panther.yml:11:21: ExpectedResult: want true or false, got "no"`},
 	} {
-		e := execute(t, nil, "test", rule, write(t, "panther.yml", c.text))
-		if e.code != cli.ExitUsage || !strings.Contains(e.stderr, c.says) || e.stdout != "" {
-			t.Errorf("exit code %d, want\n%s\ngot\n%s%s", e.code, c.says, e.stderr, e.stdout)
+		e := execute(t, nil, "test", rule, clitest.Write(t, "panther.yml", c.text))
+		if e.Code != cli.ExitUsage || !strings.Contains(e.Stderr, c.says) || e.Stdout != "" {
+			t.Errorf("exit code %d, want\n%s\ngot\n%s%s", e.Code, c.says, e.Stderr, e.Stdout)
 		}
 	}
 	onlyMocked := payrollPanther[:strings.Index(payrollPanther, "  - Name: Another")] + payrollPanther[strings.Index(payrollPanther, "  - Name: Mocked"):]
-	rule = write(t, "rule.yaml", strings.Split(payrollRule, "tests:")[0])
-	if e := execute(t, nil, "test", rule, write(t, "panther.yml", onlyMocked)); e.code != cli.ExitUsage || !strings.Contains(e.stderr, "no test to run among 1 rule") {
-		t.Errorf("nothing was run: exit code %d\n%s%s", e.code, e.stdout, e.stderr)
+	rule = clitest.Write(t, "rule.yaml", strings.Split(payrollRule, "tests:")[0])
+	if e := execute(t, nil, "test", rule, clitest.Write(t, "panther.yml", onlyMocked)); e.Code != cli.ExitUsage || !strings.Contains(e.Stderr, "no test to run among 1 rule") {
+		t.Errorf("nothing was run: exit code %d\n%s%s", e.Code, e.Stdout, e.Stderr)
 	}
 }
 
 // Every rule must have so many tests, one that expects a match and one that does not; what cannot be run does not count.
 func TestMinTests(t *testing.T) {
-	own := write(t, "rule.yaml", payrollRule)
-	none := write(t, "none.yaml", strings.Split(payrollRule, "tests:")[0])
-	panther := write(t, "panther.yml", payrollPanther)
+	own := clitest.Write(t, "rule.yaml", payrollRule)
+	none := clitest.Write(t, "none.yaml", strings.Split(payrollRule, "tests:")[0])
+	panther := clitest.Write(t, "panther.yml", payrollPanther)
 	const quiet = "  - {name: quiet, events: [{log: {remoteip: 192.0.2.1, bucket: logs}}], alerts: []}\n"
 	const loud = "  - {name: loud, events: [{log: {remoteip: 192.0.2.1, bucket: payroll}}], alerts: [{}]}\n"
 	for _, c := range []struct {
@@ -139,9 +140,9 @@ func TestMinTests(t *testing.T) {
 		{[]string{"--min-tests", "2", none, panther}, "no test expects a match"},
 		{[]string{"--min-tests", "3", own, panther}, ""},
 		{[]string{"--min-tests", "4", own, panther}, "it has 3 tests"},
-		{[]string{"--min-tests", "2", write(t, "rule.yaml", payrollRule+quiet)}, ""},
-		{[]string{"--min-tests", "2", write(t, "rule.yaml", payrollRule+loud)}, "no test expects that it does not match"},
-		{[]string{"--min-tests", "2", write(t, "rule.yaml", strings.Replace(payrollRule+quiet, "ExpectedResult: true, Log: {", "ExpectedResult: false, Log: {key: x, operation: REST.HEAD.OBJECT, ", 1))}, "no test expects a match"},
+		{[]string{"--min-tests", "2", clitest.Write(t, "rule.yaml", payrollRule+quiet)}, ""},
+		{[]string{"--min-tests", "2", clitest.Write(t, "rule.yaml", payrollRule+loud)}, "no test expects that it does not match"},
+		{[]string{"--min-tests", "2", clitest.Write(t, "rule.yaml", strings.Replace(payrollRule+quiet, "ExpectedResult: true, Log: {", "ExpectedResult: false, Log: {key: x, operation: REST.HEAD.OBJECT, ", 1))}, "no test expects a match"},
 		// Which ones are run this time does not matter.
 		{[]string{"--min-tests", "3", "--run", "own", own, panther}, ""},
 	} {
@@ -151,17 +152,17 @@ func TestMinTests(t *testing.T) {
 		if c.lacks == "" {
 			want, code = " 0 failed", cli.ExitOK
 		}
-		if e.code != code || !strings.Contains(e.stdout, want) {
-			t.Errorf("%v: exit code %d, want %d and\n%sgot\n%s%s", c.args, e.code, code, want, e.stdout, e.stderr)
+		if e.Code != code || !strings.Contains(e.Stdout, want) {
+			t.Errorf("%v: exit code %d, want %d and\n%sgot\n%s%s", c.args, e.Code, code, want, e.Stdout, e.Stderr)
 		}
 	}
 }
 
 // What no test reaches is said in words, and counted in JSON; only what was run reaches anything.
 func TestTestCoverage(t *testing.T) {
-	own, panther := write(t, "rule.yaml", payrollRule), write(t, "panther.yml", payrollPanther)
+	own, panther := clitest.Write(t, "rule.yaml", payrollRule), clitest.Write(t, "panther.yml", payrollPanther)
 	const scenario = "  - {name: heads, events: [{log: {remoteip: 192.0.2.1, bucket: payroll, operation: REST.HEAD.OBJECT}}], alerts: []}\n"
-	withScenario := write(t, "rule.yaml", payrollRule+scenario)
+	withScenario := clitest.Write(t, "rule.yaml", payrollRule+scenario)
 	for _, c := range []struct {
 		args []string
 		says string
@@ -176,16 +177,16 @@ func TestTestCoverage(t *testing.T) {
 		{[]string{"--run", "own|heads|backup", withScenario, panther}, "Acme.Payroll: 5 of 6 values and branches are reached\n      no test is without bucket: \"payroll\"\n"},
 	} {
 		e := execute(t, nil, append([]string{"test", "--coverage"}, c.args...)...)
-		_, says, _ := strings.Cut(e.stdout, "Acme.Payroll: ")
-		says, _, _ = strings.Cut("Acme.Payroll: "+says, "\n"+strings.Split(e.stdout, "\n")[strings.Count(e.stdout, "\n")-1])
-		if e.code != cli.ExitOK || says+"\n" != c.says {
-			t.Errorf("%v: exit code %d\n%s\nwant\n%s", c.args, e.code, e.stdout, c.says)
+		_, says, _ := strings.Cut(e.Stdout, "Acme.Payroll: ")
+		says, _, _ = strings.Cut("Acme.Payroll: "+says, "\n"+strings.Split(e.Stdout, "\n")[strings.Count(e.Stdout, "\n")-1])
+		if e.Code != cli.ExitOK || says+"\n" != c.says {
+			t.Errorf("%v: exit code %d\n%s\nwant\n%s", c.args, e.Code, e.Stdout, c.says)
 		}
 	}
 	e := execute(t, nil, "test", "--json", own, panther)
 	var report testReport
-	if err := json.Unmarshal([]byte(e.stdout), &report); err != nil || e.code != cli.ExitOK {
-		t.Fatalf("exit code %d, %v in\n%s", e.code, err, e.stdout)
+	if err := json.Unmarshal([]byte(e.Stdout), &report); err != nil || e.Code != cli.ExitOK {
+		t.Fatalf("exit code %d, %v in\n%s", e.Code, err, e.Stdout)
 	}
 	if c := report.Coverage; len(c) != 1 || c[0].Reached != 5 || c[0].Of != 6 || len(c[0].Missed) != 1 || len(c[0].Query) != 3 || c[0].Query[0].True != 2 || c[0].Query[0].False != 1 {
 		t.Errorf("coverage: %+v", c)
@@ -198,14 +199,14 @@ func TestTestCoverage(t *testing.T) {
 // Build servers see what was not run, and what a rule lacks.
 func TestJUnitOfWhatIsNotRun(t *testing.T) {
 	report := filepath.Join(t.TempDir(), "junit.xml")
-	e := execute(t, nil, "test", "--junit", report, "--min-tests", "9", write(t, "rule.yaml", payrollRule), write(t, "panther.yml", payrollPanther))
+	e := execute(t, nil, "test", "--junit", report, "--min-tests", "9", clitest.Write(t, "rule.yaml", payrollRule), clitest.Write(t, "panther.yml", payrollPanther))
 	content, err := os.ReadFile(report)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all junitSuites
-	if err := xml.Unmarshal(content, &all); err != nil || e.code != cli.ExitFindings {
-		t.Fatalf("exit code %d, %v in\n%s", e.code, err, content)
+	if err := xml.Unmarshal(content, &all); err != nil || e.Code != cli.ExitFindings {
+		t.Fatalf("exit code %d, %v in\n%s", e.Code, err, content)
 	}
 	if s := all.Suites; all.Skipped != 1 || all.Failures != 1 || len(s) != 1 || s[0].Skipped != 1 || s[0].Tests != 5 ||
 		s[0].Cases[3].Skipped == nil || s[0].Cases[3].Failure != nil || s[0].Cases[4].Name != "--min-tests 9" || s[0].Cases[4].Failure.Message != "it has 3 tests" {

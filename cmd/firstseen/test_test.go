@@ -9,18 +9,19 @@ import (
 	"testing"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 )
 
 // The three tests that Panther's rule came with, and our own, from the files that are built in.
 func TestTestBuiltin(t *testing.T) {
 	for _, args := range [][]string{{"test"}, {"test", "--strict"}} {
 		e := execute(t, nil, args...)
-		if e.code != cli.ExitOK || !strings.HasSuffix(e.stdout, " passed, 0 failed\n") {
-			t.Errorf("%v: exit code %d\n%s%s", args, e.code, e.stdout, e.stderr)
+		if e.Code != cli.ExitOK || !strings.HasSuffix(e.Stdout, " passed, 0 failed\n") {
+			t.Errorf("%v: exit code %d\n%s%s", args, e.Code, e.Stdout, e.Stderr)
 		}
 		for _, name := range []string{"Access From Approved IP", "Access From Unapproved IP", "Access From IPv6"} {
-			if !strings.Contains(e.stdout, "PASS  AWS.S3.ServerAccess.IPWhitelist/"+name+"\n") {
-				t.Errorf("%v: %s did not pass:\n%s", args, name, e.stdout)
+			if !strings.Contains(e.Stdout, "PASS  AWS.S3.ServerAccess.IPWhitelist/"+name+"\n") {
+				t.Errorf("%v: %s did not pass:\n%s", args, name, e.Stdout)
 			}
 		}
 	}
@@ -64,7 +65,7 @@ tests:
 
 // A rule is tested in whatever mode it is; a failure says what was expected and what came.
 func TestTestFailures(t *testing.T) {
-	file := write(t, "rule.yaml", testedRule)
+	file := clitest.Write(t, "rule.yaml", testedRule)
 	e := execute(t, nil, "test", file)
 	const want = `PASS  acme.reads/payroll
 FAIL  acme.reads/other
@@ -86,24 +87,24 @@ FAIL  acme.reads/no record either
       event 1: unknown_shape: neither JSON nor an S3 access log line
 3 passed, 6 failed
 `
-	if e.code != cli.ExitFindings || e.stdout != want {
-		t.Errorf("exit code %d, got\n%s%swant\n%s", e.code, e.stdout, e.stderr, want)
+	if e.Code != cli.ExitFindings || e.Stdout != want {
+		t.Errorf("exit code %d, got\n%s%swant\n%s", e.Code, e.Stdout, e.Stderr, want)
 	}
 	e = execute(t, nil, "test", "--run", "alerts|closes|payroll$", file)
-	if e.code != cli.ExitOK || !strings.HasSuffix(e.stdout, "\n3 passed, 0 failed\n") {
-		t.Errorf("--run: exit code %d\n%s", e.code, e.stdout)
+	if e.Code != cli.ExitOK || !strings.HasSuffix(e.Stdout, "\n3 passed, 0 failed\n") {
+		t.Errorf("--run: exit code %d\n%s", e.Code, e.Stdout)
 	}
 }
 
 func TestTestReports(t *testing.T) {
 	report := filepath.Join(t.TempDir(), "junit.xml")
-	e := execute(t, nil, "test", "--json", "--junit", report, write(t, "rule.yaml", testedRule))
+	e := execute(t, nil, "test", "--json", "--junit", report, clitest.Write(t, "rule.yaml", testedRule))
 	var results struct {
 		Passed, Failed int
 		Tests          []testResult
 	}
-	if err := json.Unmarshal([]byte(e.stdout), &results); err != nil || e.code != cli.ExitFindings {
-		t.Fatalf("exit code %d, %v in\n%s", e.code, err, e.stdout)
+	if err := json.Unmarshal([]byte(e.Stdout), &results); err != nil || e.Code != cli.ExitFindings {
+		t.Fatalf("exit code %d, %v in\n%s", e.Code, err, e.Stdout)
 	}
 	if results.Passed != 3 || results.Failed != 6 || len(results.Tests) != 9 || results.Tests[6].Kind != "scenario" || results.Tests[6].Failure == "" {
 		t.Errorf("JSON: %+v", results)
@@ -128,15 +129,15 @@ func TestTestWithoutTests(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{write(t, "rule.yaml", strings.Split(testedRule, "tests:")[0])}, "no test to run among 1 rule"},
-		{[]string{"--run", "no such test", write(t, "rule.yaml", testedRule)}, "no test to run among 1 rule"},
+		{[]string{clitest.Write(t, "rule.yaml", strings.Split(testedRule, "tests:")[0])}, "no test to run among 1 rule"},
+		{[]string{"--run", "no such test", clitest.Write(t, "rule.yaml", testedRule)}, "no test to run among 1 rule"},
 		{[]string{"--run", "("}, "--run"},
 		{[]string{"--min-tests", "-1"}, "--min-tests"},
 		{[]string{"missing.yaml"}, "missing.yaml"},
-		{[]string{write(t, "rule.yaml", "id: x\nnam: y\n")}, `rule.yaml:2:1: unknown key "nam"`},
+		{[]string{clitest.Write(t, "rule.yaml", "id: x\nnam: y\n")}, `rule.yaml:2:1: unknown key "nam"`},
 	} {
-		if e := execute(t, nil, append([]string{"test"}, c.args...)...); e.code != cli.ExitUsage || !strings.Contains(e.stderr, c.says) {
-			t.Errorf("test %v: exit code %d, %s", c.args, e.code, e.stderr)
+		if e := execute(t, nil, append([]string{"test"}, c.args...)...); e.Code != cli.ExitUsage || !strings.Contains(e.Stderr, c.says) {
+			t.Errorf("test %v: exit code %d, %s", c.args, e.Code, e.Stderr)
 		}
 	}
 }
@@ -161,13 +162,13 @@ func TestTestSaysWhy(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rule := "id: r\nname: R\ndataset: aws.s3access\nmode: off\nseverity: low\n" + c.keys + "tests:\n  - {Name: n, ExpectedResult: %, Log: " + c.log + "}\n"
-			e := execute(t, nil, "test", write(t, "r.yaml", strings.Replace(rule, "%", "true", 1)))
-			if c.want == "" && e.code != cli.ExitOK || c.want != "" && (e.code != cli.ExitFindings || !strings.HasPrefix(e.stdout, "FAIL  r/n\n      "+c.want)) {
-				t.Errorf("exit code %d\n%s%swant %s", e.code, e.stdout, e.stderr, c.want)
+			e := execute(t, nil, "test", clitest.Write(t, "r.yaml", strings.Replace(rule, "%", "true", 1)))
+			if c.want == "" && e.Code != cli.ExitOK || c.want != "" && (e.Code != cli.ExitFindings || !strings.HasPrefix(e.Stdout, "FAIL  r/n\n      "+c.want)) {
+				t.Errorf("exit code %d\n%s%swant %s", e.Code, e.Stdout, e.Stderr, c.want)
 			}
 			// The test that wants the opposite has the opposite outcome.
-			if opposite := execute(t, nil, "test", write(t, "r.yaml", strings.Replace(rule, "%", "false", 1))); (opposite.code == cli.ExitOK) == (e.code == cli.ExitOK) {
-				t.Errorf("whatever is wanted the exit code is %d\n%s", e.code, opposite.stdout)
+			if opposite := execute(t, nil, "test", clitest.Write(t, "r.yaml", strings.Replace(rule, "%", "false", 1))); (opposite.Code == cli.ExitOK) == (e.Code == cli.ExitOK) {
+				t.Errorf("whatever is wanted the exit code is %d\n%s", e.Code, opposite.Stdout)
 			}
 		})
 	}
@@ -175,9 +176,9 @@ func TestTestSaysWhy(t *testing.T) {
 		"": "the rule has no query, so every record of aws.s3access matches",
 		"allowlist: {field: remoteip, networks: [10.0.0.0/8]}\n": "192.0.2.1 is in no network of its allowlist",
 	} {
-		e := execute(t, nil, "test", write(t, "r.yaml", "id: r\nname: R\ndataset: aws.s3access\nseverity: low\n"+keys+"tests:\n  - {Name: n, ExpectedResult: false, Log: {remoteip: 192.0.2.1, bucket: b}}\n"))
-		if !strings.HasPrefix(e.stdout, "FAIL  r/n\n      want no match, got one: "+want+"\n") {
-			t.Errorf("exit code %d\n%s%swant %s", e.code, e.stdout, e.stderr, want)
+		e := execute(t, nil, "test", clitest.Write(t, "r.yaml", "id: r\nname: R\ndataset: aws.s3access\nseverity: low\n"+keys+"tests:\n  - {Name: n, ExpectedResult: false, Log: {remoteip: 192.0.2.1, bucket: b}}\n"))
+		if !strings.HasPrefix(e.Stdout, "FAIL  r/n\n      want no match, got one: "+want+"\n") {
+			t.Errorf("exit code %d\n%s%swant %s", e.Code, e.Stdout, e.Stderr, want)
 		}
 	}
 }
