@@ -1,5 +1,5 @@
 // Package worker runs a worker: what it is configured with, the rules it takes up while it runs, and what it serves.
-package main
+package worker
 
 import (
 	"context"
@@ -20,7 +20,8 @@ import (
 	"firstseen/processor"
 )
 
-type runCmd struct {
+// Command is firstseen run.
+type Command struct {
 	deployment.Flags `embed:""`
 	Dev              bool     `help:"Embed a broker, for development only; any Kafka client can use it."`
 	DevPort          int      `default:"9092" help:"Port of the embedded broker."`
@@ -34,7 +35,7 @@ type runCmd struct {
 }
 
 // Run runs the worker until SIGINT or SIGTERM, then finishes the transactions in hand.
-func (c *runCmd) Run(a *cli.App) error {
+func (c *Command) Run(a *cli.App) error {
 	more := map[string]string{"stages": strings.Join(c.Stages, ",")}
 	if c.From != "" {
 		more["learning"] = "from " + c.From
