@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/operate"
 	"firstseen/cmd/firstseen/internal/worker"
 )
 
@@ -19,25 +20,25 @@ var version = "dev"
 
 // commands is the command line. Each command is in a file of its own and has a method Run(*app) error.
 type commands struct {
-	Demo      demoCmd        `cmd:"" help:"See it work: a broker, traffic with an attack in it, the worker and its alerts, all in this process."`
-	Run       worker.Command `cmd:"" help:"Run a worker: read logs from Kafka, write alerts to Kafka, exactly once."`
-	Scan      scanCmd        `cmd:"" help:"Look through files or standard input, without Kafka."`
-	Test      testCmd        `cmd:"" help:"Run the tests in rule files."`
-	Lint      lintCmd        `cmd:"" help:"Check rule files and configuration files, without a broker."`
-	Import    importCmd      `cmd:"" help:"Make rule files of Elastic's or Panther's rules."`
-	Rules     rulesCmd       `cmd:"" help:"List rules, show one as it is loaded, begin a new one."`
-	Allowlist allowlistCmd   `cmd:"" help:"Ask the allowlists of rules about an address."`
-	Bootstrap bootstrapCmd   `cmd:"" help:"Teach a deployment from older logs what is not new, without alerts."`
-	Replay    replayCmd      `cmd:"" help:"Tell what other rules would have alerted: a range of the topics, or files, compared with what did."`
-	Explain   explainCmd     `cmd:"" help:"Say why an event did or did not alert, rule by rule."`
-	Topics    topicsCmd      `cmd:"" help:"Plan, create or check the topics of a deployment."`
-	Tail      tailCmd        `cmd:"" help:"Print alerts as they are committed."`
-	Gen       genCmd         `cmd:"" help:"Write realistic CloudTrail records and S3 access log lines to a file or a topic."`
-	State     stateCmd       `cmd:"" help:"Look at a state directory, or reset what a deployment remembers."`
-	Doctor    doctorCmd      `cmd:"" help:"Look at a deployment from outside: brokers, topics, permissions, lag, transactions, learning, disk, clock."`
-	DLQ       dlqCmd         `cmd:"" name:"dlq" help:"List dead letters, or write them back to be processed again."`
-	Leave     leaveCmd       `cmd:"" help:"Take a worker that will not come back out of the groups, so that its partitions move at once."`
-	Version   versionCmd     `cmd:"" help:"Print the version."`
+	Demo      demoCmd             `cmd:"" help:"See it work: a broker, traffic with an attack in it, the worker and its alerts, all in this process."`
+	Run       worker.Command      `cmd:"" help:"Run a worker: read logs from Kafka, write alerts to Kafka, exactly once."`
+	Scan      scanCmd             `cmd:"" help:"Look through files or standard input, without Kafka."`
+	Test      testCmd             `cmd:"" help:"Run the tests in rule files."`
+	Lint      lintCmd             `cmd:"" help:"Check rule files and configuration files, without a broker."`
+	Import    importCmd           `cmd:"" help:"Make rule files of Elastic's or Panther's rules."`
+	Rules     rulesCmd            `cmd:"" help:"List rules, show one as it is loaded, begin a new one."`
+	Allowlist allowlistCmd        `cmd:"" help:"Ask the allowlists of rules about an address."`
+	Bootstrap bootstrapCmd        `cmd:"" help:"Teach a deployment from older logs what is not new, without alerts."`
+	Replay    replayCmd           `cmd:"" help:"Tell what other rules would have alerted: a range of the topics, or files, compared with what did."`
+	Explain   explainCmd          `cmd:"" help:"Say why an event did or did not alert, rule by rule."`
+	Topics    operate.Topics      `cmd:"" help:"Plan, create or check the topics of a deployment."`
+	Tail      operate.Tail        `cmd:"" help:"Print alerts as they are committed."`
+	Gen       genCmd              `cmd:"" help:"Write realistic CloudTrail records and S3 access log lines to a file or a topic."`
+	State     operate.State       `cmd:"" help:"Look at a state directory, or reset what a deployment remembers."`
+	Doctor    operate.Doctor      `cmd:"" help:"Look at a deployment from outside: brokers, topics, permissions, lag, transactions, learning, disk, clock."`
+	DLQ       operate.DeadLetters `cmd:"" name:"dlq" help:"List dead letters, or write them back to be processed again."`
+	Leave     operate.Leave       `cmd:"" help:"Take a worker that will not come back out of the groups, so that its partitions move at once."`
+	Version   versionCmd          `cmd:"" help:"Print the version."`
 }
 
 func main() {

@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"cmp"
@@ -19,7 +19,7 @@ import (
 	"firstseen/schemas"
 )
 
-type stateGetCmd struct {
+type getState struct {
 	deployment.Flags `embed:""`
 	Rules            []string `sep:"none" placeholder:"PATH" help:"Rule file, or directory of them, beside those of the configuration: terms of its rules are named. May be given several times."`
 	Preset           []string `sep:"none" placeholder:"NAME" help:"A built-in rule that is off unless named. May be given several times."`
@@ -43,7 +43,7 @@ type termView struct {
 }
 
 // Run prints what is remembered of the terms, by rule. The changelog is asked, not a worker: it has what is committed.
-func (c *stateGetCmd) Run(a *cli.App) error {
+func (c *getState) Run(a *cli.App) error {
 	cfg, err := c.LoadAny()
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func (c *stateGetCmd) Run(a *cli.App) error {
 }
 
 // checkRule says what is wrong with --rule. Known are the rules that are loaded and those that workers have run with.
-func (c *stateGetCmd) checkRule(set *rules.Set, known []string) error {
+func (c *getState) checkRule(set *rules.Set, known []string) error {
 	if c.Rule == "" || slices.Contains(known, c.Rule) {
 		return nil
 	}
@@ -106,7 +106,7 @@ func (c *stateGetCmd) checkRule(set *rules.Set, known []string) error {
 	return fmt.Errorf("%s; a rule of a file of yours needs --rules PATH", problem)
 }
 
-func (c *stateGetCmd) print(w io.Writer, terms []string, views []termView) error {
+func (c *getState) print(w io.Writer, terms []string, views []termView) error {
 	if c.JSON {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)

@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"fmt"
@@ -9,9 +9,10 @@ import (
 	"firstseen/schemas"
 )
 
-type dlqCmd struct {
-	List    dlqListCmd    `cmd:"" help:"Print dead letters: what could not be processed, why, and where it was."`
-	Redrive dlqRedriveCmd `cmd:"" help:"Write dead letters back to where they were read, once each, to be processed again."`
+// DeadLetters is firstseen dlq.
+type DeadLetters struct {
+	List    listLetters    `cmd:"" help:"Print dead letters: what could not be processed, why, and where it was."`
+	Redrive redriveLetters `cmd:"" help:"Write dead letters back to where they were read, once each, to be processed again."`
 }
 
 func letterAt(d processor.DeadLetter) string {

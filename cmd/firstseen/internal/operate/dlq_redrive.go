@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"firstseen/schemas"
 )
 
-type dlqRedriveCmd struct {
+type redriveLetters struct {
 	deployment.Flags `embed:""`
 	Reason           string `xor:"which" required:"" placeholder:"REASON" help:"Only those with this reason, such as rule_error."`
 	All              bool   `xor:"which" required:"" help:"Those of every reason."`
@@ -18,7 +18,7 @@ type dlqRedriveCmd struct {
 }
 
 // Run writes dead letters back and prints a line for each. Those that were redriven before are passed over.
-func (c *dlqRedriveCmd) Run(a *cli.App) error {
+func (c *redriveLetters) Run(a *cli.App) error {
 	if err := knownReason(c.Reason); err != nil {
 		return err
 	}

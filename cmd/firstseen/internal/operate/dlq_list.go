@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"cmp"
@@ -18,7 +18,7 @@ import (
 	"firstseen/schemas"
 )
 
-type dlqListCmd struct {
+type listLetters struct {
 	deployment.Flags `embed:""`
 	Reason           string `placeholder:"REASON" help:"Only those with this reason, such as invalid_json."`
 	Since            string `placeholder:"POINT" help:"Only those written since: a time, or a duration before now such as 2h or 7d."`
@@ -43,7 +43,7 @@ type letterView struct {
 }
 
 // Run prints the last dead letters, the oldest of them first, and how many there are of each reason.
-func (c *dlqListCmd) Run(a *cli.App) error {
+func (c *listLetters) Run(a *cli.App) error {
 	if err := knownReason(c.Reason); err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (c *dlqListCmd) Run(a *cli.App) error {
 	return nil
 }
 
-func (c *dlqListCmd) print(a *cli.App, d processor.DeadLetter) error {
+func (c *listLetters) print(a *cli.App, d processor.DeadLetter) error {
 	if !c.JSON {
 		_, err := fmt.Fprintf(a.Stdout, "%s  %-16s  %s  %s\n", d.Record.Timestamp.UTC().Format(time.RFC3339), d.Reason, origin(d), show.Text(d.Detail, 200))
 		return err

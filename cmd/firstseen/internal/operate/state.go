@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"context"
@@ -11,13 +11,14 @@ import (
 	"firstseen/processor"
 )
 
-type stateCmd struct {
-	Get    stateGetCmd    `cmd:"" help:"Say what is remembered of an address or another term: first and last seen, by rule."`
-	Verify stateVerifyCmd `cmd:"" help:"Compare the state directory of a stopped worker with the changelog topics."`
-	Reset  stateResetCmd  `cmd:"" help:"Ask the workers to read a partition on from elsewhere, or to forget a rule's state."`
+// State is firstseen state.
+type State struct {
+	Get    getState    `cmd:"" help:"Say what is remembered of an address or another term: first and last seen, by rule."`
+	Verify verifyState `cmd:"" help:"Compare the state directory of a stopped worker with the changelog topics."`
+	Reset  resetState  `cmd:"" help:"Ask the workers to read a partition on from elsewhere, or to forget a rule's state."`
 }
 
-type stateResetCmd struct {
+type resetState struct {
 	deployment.Flags `embed:""`
 	Stage            string        `required:"" enum:"ingest,detect,group" help:"ingest, detect or group."`
 	Topic            string        `placeholder:"TOPIC" help:"Only this source topic (ingest)."`
@@ -28,7 +29,7 @@ type stateResetCmd struct {
 }
 
 // Run writes the request to control, where the owners of the partitions find it, and prints their answers.
-func (c *stateResetCmd) Run(a *cli.App) error {
+func (c *resetState) Run(a *cli.App) error {
 	if (c.Use == "") == (c.Rule == "") {
 		return cli.Usage(errors.New("state reset: give either --use or --rule"))
 	}

@@ -1,5 +1,5 @@
 // Package operate has the commands that look at a deployment, or ask its workers, from outside.
-package main
+package operate
 
 import (
 	"encoding/json"
@@ -10,13 +10,14 @@ import (
 	"firstseen/processor"
 )
 
-type doctorCmd struct {
+// Doctor is firstseen doctor.
+type Doctor struct {
 	deployment.Flags `embed:""`
 	JSON             bool `name:"json" help:"Print one JSON document; it has every partition's offsets."`
 }
 
 // Run looks at the deployment and prints one line a check. It writes nothing.
-func (c *doctorCmd) Run(a *cli.App) error {
+func (c *Doctor) Run(a *cli.App) error {
 	wc, err := deployment.FromOutside(c.Load(nil))
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"encoding/json"
@@ -13,7 +13,8 @@ import (
 	"firstseen/processor"
 )
 
-type tailCmd struct {
+// Tail is firstseen tail.
+type Tail struct {
 	deployment.Flags `embed:""`
 	FromStart        bool   `help:"Begin with the oldest alert instead of the next."`
 	Suppressed       bool   `help:"Print the suppressed findings instead of the alerts."`
@@ -22,7 +23,7 @@ type tailCmd struct {
 }
 
 // Run prints alerts as a read_committed subscriber sees them, until it is interrupted.
-func (c *tailCmd) Run(a *cli.App) error {
+func (c *Tail) Run(a *cli.App) error {
 	cfg, adm, done, err := connect(a, &c.Flags)
 	if err != nil {
 		return err

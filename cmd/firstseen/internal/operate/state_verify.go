@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"cmp"
@@ -12,7 +12,7 @@ import (
 	"firstseen/state"
 )
 
-type stateVerifyCmd struct {
+type verifyState struct {
 	deployment.Flags `embed:""`
 	State            string `placeholder:"DIR" help:"The state directory of a worker that does not run. Default: state.dir of the configuration."`
 	Partition        int32  `default:"-1" placeholder:"N" help:"Only this partition of detect and of group."`
@@ -20,7 +20,7 @@ type stateVerifyCmd struct {
 }
 
 // Run compares every range of the directory with its changelog and prints a line for each.
-func (c *stateVerifyCmd) Run(a *cli.App) error {
+func (c *verifyState) Run(a *cli.App) error {
 	wc, err := deployment.FromOutside(c.LoadAny())
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"errors"
@@ -9,13 +9,14 @@ import (
 	"firstseen/processor"
 )
 
-type leaveCmd struct {
+// Leave is firstseen leave.
+type Leave struct {
 	deployment.Flags `embed:""`
 	Instance         string `arg:"" name:"instance" help:"Name of the worker that will not come back."`
 }
 
 // Run takes a lost worker out of the groups, so that its partitions move at once.
-func (c *leaveCmd) Run(a *cli.App) error {
+func (c *Leave) Run(a *cli.App) error {
 	wc, err := deployment.FromOutside(c.LoadAny())
 	if err != nil {
 		return err

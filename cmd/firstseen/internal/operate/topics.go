@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"context"
@@ -18,13 +18,14 @@ import (
 	"firstseen/processor"
 )
 
-type topicsCmd struct {
-	Plan   topicsPlanCmd   `cmd:"" help:"Print the topics a deployment needs, with their settings. Needs no broker."`
-	Create topicsCreateCmd `cmd:"" help:"Create the topics that are missing."`
-	Check  topicsCheckCmd  `cmd:"" help:"Compare the topics with the plan; exit 3 if one would break the guarantee."`
+// Topics is firstseen topics.
+type Topics struct {
+	Plan   planTopics   `cmd:"" help:"Print the topics a deployment needs, with their settings. Needs no broker."`
+	Create createTopics `cmd:"" help:"Create the topics that are missing."`
+	Check  checkTopics  `cmd:"" help:"Compare the topics with the plan; exit 3 if one would break the guarantee."`
 }
 
-type topicsPlanCmd struct {
+type planTopics struct {
 	deployment.Flags `embed:""`
 }
 
@@ -34,7 +35,7 @@ func plan(cfg *config.Config) []processor.TopicPlan {
 }
 
 // Run prints one topic a line.
-func (c *topicsPlanCmd) Run(a *cli.App) error {
+func (c *planTopics) Run(a *cli.App) error {
 	cfg, err := c.LoadAny()
 	if err != nil {
 		return err
@@ -51,13 +52,13 @@ func (c *topicsPlanCmd) Run(a *cli.App) error {
 	return w.Flush()
 }
 
-type topicsCreateCmd struct {
+type createTopics struct {
 	deployment.Flags `embed:""`
 	Sources          int32 `placeholder:"N" help:"Also create source topics that are missing, with N partitions."`
 }
 
 // Run creates what is missing and says what it created.
-func (c *topicsCreateCmd) Run(a *cli.App) error {
+func (c *createTopics) Run(a *cli.App) error {
 	cfg, adm, done, err := connect(a, &c.Flags)
 	if err != nil {
 		return err
@@ -86,12 +87,12 @@ func (c *topicsCreateCmd) Run(a *cli.App) error {
 	return nil
 }
 
-type topicsCheckCmd struct {
+type checkTopics struct {
 	deployment.Flags `embed:""`
 }
 
 // Run prints what is wrong.
-func (c *topicsCheckCmd) Run(a *cli.App) error {
+func (c *checkTopics) Run(a *cli.App) error {
 	cfg, adm, done, err := connect(a, &c.Flags)
 	if err != nil {
 		return err
