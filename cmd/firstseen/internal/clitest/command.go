@@ -39,6 +39,22 @@ func Write(t *testing.T, name, content string) (path string) {
 	return path
 }
 
+// Files writes files into one directory.
+func Files(t *testing.T, nameAndText ...string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for i := 0; i < len(nameAndText); i += 2 {
+		path := filepath.Join(dir, nameAndText[i])
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(nameAndText[i+1]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 // WantStderr fails unless a command has said these parts at its end.
 func WantStderr(t *testing.T, e Execution, lines ...string) {
 	t.Helper()

@@ -23,6 +23,18 @@ tests:
   - {Name: yes, ExpectedResult: true, Log: {bucket: acme-logs}}
 `
 
+// PayrollRule is a rule file whose last key is tests, so that more tests can be added.
+const PayrollRule = `id: Acme.Payroll
+name: Reads of the payroll
+dataset: aws.s3access
+query: 'bucket: payroll and not (operation: REST.HEAD.OBJECT or requester: backup)'
+dedup: {period: 1h}
+title: "{remoteip} reads"
+severity: low
+tests:
+  - {Name: own, ExpectedResult: true, Log: {remoteip: 192.0.2.1, bucket: payroll}}
+`
+
 // The built-in rules that AnonymousRead and AccessLine match.
 const (
 	NewTermsRule = "aws-s3-unauthenticated-bucket-access-by-rare-source"

@@ -1,4 +1,4 @@
-package main
+package ruletest
 
 import (
 	"encoding/json"
@@ -11,17 +11,6 @@ import (
 	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/cmd/firstseen/internal/clitest"
 )
-
-const payrollRule = `id: Acme.Payroll
-name: Reads of the payroll
-dataset: aws.s3access
-query: 'bucket: payroll and not (operation: REST.HEAD.OBJECT or requester: backup)'
-dedup: {period: 1h}
-title: "{remoteip} reads"
-severity: low
-tests:
-  - {Name: own, ExpectedResult: true, Log: {remoteip: 192.0.2.1, bucket: payroll}}
-`
 
 // payrollPanther is metadata as Panther has it, of a rule with the same id.
 const payrollPanther = `AnalysisType: rule
@@ -47,26 +36,10 @@ Tests:
     Log: { "remoteip": "192.0.2.1", "bucket": "logs" }
 `
 
-// files writes files into one directory.
-func files(t *testing.T, nameAndText ...string) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	for i := 0; i < len(nameAndText); i += 2 {
-		path := filepath.Join(dir, nameAndText[i])
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(nameAndText[i+1]), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
 // A file of Panther's is read as it is; its tests are run on the rule with its RuleID, one that is given or a built-in
 // one, after the rule's own. What is not looked at is said.
 func TestTestPanther(t *testing.T) {
-	both := files(t, "rules/payroll.yaml", payrollRule, "panther/acme_payroll.yml", payrollPanther, "panther/global.yml", "AnalysisType: global\nGlobalID: x\n", ".git/x.yaml", "{")
+	both := clitest.Files(t, "rules/payroll.yaml", clitest.PayrollRule, "panther/acme_payroll.yml", payrollPanther, "panther/global.yml", "AnalysisType: global\nGlobalID: x\n", ".git/x.yaml", "{")
 	const want = `PASS  Acme.Payroll/own
 PASS  Acme.Payroll/Another bucket
 PASS  Acme.Payroll/The backup
@@ -84,7 +57,7 @@ SKIP  Acme.Payroll/Mocked
 	// Only the file's tests, not the built-in rule's own nor those of other built-in rules.
 	foreign := strings.NewReplacer("Acme.Payroll", "AWS.S3.ServerAccess.IPWhitelist", "ExpectedResult: False", "ExpectedResult: true").Replace(payrollPanther)
 	preset := strings.Replace(payrollPanther, "Acme.Payroll", "AWS.S3.ServerAccess.Unauthenticated", 1)
-	e := execute(t, nil, "test", files(t, "a.yml", foreign, "b.yml", preset))
+	e := execute(t, nil, "test", clitest.Files(t, "a.yml", foreign, "b.yml", preset))
 	const wantBuiltin = `PASS  AWS.S3.ServerAccess.IPWhitelist/Another bucket
 FAIL  AWS.S3.ServerAccess.IPWhitelist/The backup
       want no match, got one: 192.0.2.1 is in no network of its allowlist
@@ -104,7 +77,7 @@ SKIP  AWS.S3.ServerAccess.Unauthenticated/Mocked
 
 // Tests that cannot be run are an error, never a success.
 func TestTestPantherWithoutRule(t *testing.T) {
-	rule := clitest.Write(t, "rule.yaml", payrollRule)
+	rule := clitest.Write(t, "rule.yaml", clitest.PayrollRule)
 	for _, c := range []struct{ text, says string }{
 		{strings.Replace(payrollPanther, "Acme.Payroll", "Acme.Other", 1), "panther.yml:3:10: no rule with the id Acme.Other is loaded, so its tests cannot be run: give the file of the rule too"},
 		{strings.Replace(payrollPanther, "AWS.S3ServerAccess", "AWS.CloudTrail", 1), "panther.yml:3:10: its tests are of AWS.CloudTrail, and the rule Acme.Payroll looks at aws.s3access"},
@@ -117,7 +90,7 @@ func TestTestPantherWithoutRule(t *testing.T) {
 		}
 	}
 	onlyMocked := payrollPanther[:strings.Index(payrollPanther, "  - Name: Another")] + payrollPanther[strings.Index(payrollPanther, "  - Name: Mocked"):]
-	rule = clitest.Write(t, "rule.yaml", strings.Split(payrollRule, "tests:")[0])
+	rule = clitest.Write(t, "rule.yaml", strings.Split(clitest.PayrollRule, "tests:")[0])
 	if e := execute(t, nil, "test", rule, clitest.Write(t, "panther.yml", onlyMocked)); e.Code != cli.ExitUsage || !strings.Contains(e.Stderr, "no test to run among 1 rule") {
 		t.Errorf("nothing was run: exit code %d\n%s%s", e.Code, e.Stdout, e.Stderr)
 	}
@@ -125,8 +98,8 @@ func TestTestPantherWithoutRule(t *testing.T) {
 
 // Every rule must have so many tests, one that expects a match and one that does not; what cannot be run does not count.
 func TestMinTests(t *testing.T) {
-	own := clitest.Write(t, "rule.yaml", payrollRule)
-	none := clitest.Write(t, "none.yaml", strings.Split(payrollRule, "tests:")[0])
+	own := clitest.Write(t, "rule.yaml", clitest.PayrollRule)
+	none := clitest.Write(t, "none.yaml", strings.Split(clitest.PayrollRule, "tests:")[0])
 	panther := clitest.Write(t, "panther.yml", payrollPanther)
 	const quiet = "  - {name: quiet, events: [{log: {remoteip: 192.0.2.1, bucket: logs}}], alerts: []}\n"
 	const loud = "  - {name: loud, events: [{log: {remoteip: 192.0.2.1, bucket: payroll}}], alerts: [{}]}\n"
@@ -140,9 +113,9 @@ func TestMinTests(t *testing.T) {
 		{[]string{"--min-tests", "2", none, panther}, "no test expects a match"},
 		{[]string{"--min-tests", "3", own, panther}, ""},
 		{[]string{"--min-tests", "4", own, panther}, "it has 3 tests"},
-		{[]string{"--min-tests", "2", clitest.Write(t, "rule.yaml", payrollRule+quiet)}, ""},
-		{[]string{"--min-tests", "2", clitest.Write(t, "rule.yaml", payrollRule+loud)}, "no test expects that it does not match"},
-		{[]string{"--min-tests", "2", clitest.Write(t, "rule.yaml", strings.Replace(payrollRule+quiet, "ExpectedResult: true, Log: {", "ExpectedResult: false, Log: {key: x, operation: REST.HEAD.OBJECT, ", 1))}, "no test expects a match"},
+		{[]string{"--min-tests", "2", clitest.Write(t, "rule.yaml", clitest.PayrollRule+quiet)}, ""},
+		{[]string{"--min-tests", "2", clitest.Write(t, "rule.yaml", clitest.PayrollRule+loud)}, "no test expects that it does not match"},
+		{[]string{"--min-tests", "2", clitest.Write(t, "rule.yaml", strings.Replace(clitest.PayrollRule+quiet, "ExpectedResult: true, Log: {", "ExpectedResult: false, Log: {key: x, operation: REST.HEAD.OBJECT, ", 1))}, "no test expects a match"},
 		// Which ones are run this time does not matter.
 		{[]string{"--min-tests", "3", "--run", "own", own, panther}, ""},
 	} {
@@ -160,9 +133,9 @@ func TestMinTests(t *testing.T) {
 
 // What no test reaches is said in words, and counted in JSON; only what was run reaches anything.
 func TestTestCoverage(t *testing.T) {
-	own, panther := clitest.Write(t, "rule.yaml", payrollRule), clitest.Write(t, "panther.yml", payrollPanther)
+	own, panther := clitest.Write(t, "rule.yaml", clitest.PayrollRule), clitest.Write(t, "panther.yml", payrollPanther)
 	const scenario = "  - {name: heads, events: [{log: {remoteip: 192.0.2.1, bucket: payroll, operation: REST.HEAD.OBJECT}}], alerts: []}\n"
-	withScenario := clitest.Write(t, "rule.yaml", payrollRule+scenario)
+	withScenario := clitest.Write(t, "rule.yaml", clitest.PayrollRule+scenario)
 	for _, c := range []struct {
 		args []string
 		says string
@@ -184,7 +157,7 @@ func TestTestCoverage(t *testing.T) {
 		}
 	}
 	e := execute(t, nil, "test", "--json", own, panther)
-	var report testReport
+	var report report
 	if err := json.Unmarshal([]byte(e.Stdout), &report); err != nil || e.Code != cli.ExitOK {
 		t.Fatalf("exit code %d, %v in\n%s", e.Code, err, e.Stdout)
 	}
@@ -199,7 +172,7 @@ func TestTestCoverage(t *testing.T) {
 // Build servers see what was not run, and what a rule lacks.
 func TestJUnitOfWhatIsNotRun(t *testing.T) {
 	report := filepath.Join(t.TempDir(), "junit.xml")
-	e := execute(t, nil, "test", "--junit", report, "--min-tests", "9", clitest.Write(t, "rule.yaml", payrollRule), clitest.Write(t, "panther.yml", payrollPanther))
+	e := execute(t, nil, "test", "--junit", report, "--min-tests", "9", clitest.Write(t, "rule.yaml", clitest.PayrollRule), clitest.Write(t, "panther.yml", payrollPanther))
 	content, err := os.ReadFile(report)
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package main
+package ruletest
 
 import (
 	"encoding/json"
@@ -101,7 +101,7 @@ func TestTestReports(t *testing.T) {
 	e := execute(t, nil, "test", "--json", "--junit", report, clitest.Write(t, "rule.yaml", testedRule))
 	var results struct {
 		Passed, Failed int
-		Tests          []testResult
+		Tests          []outcome
 	}
 	if err := json.Unmarshal([]byte(e.Stdout), &results); err != nil || e.Code != cli.ExitFindings {
 		t.Fatalf("exit code %d, %v in\n%s", e.Code, err, e.Stdout)

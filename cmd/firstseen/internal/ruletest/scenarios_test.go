@@ -1,4 +1,4 @@
-package main
+package ruletest
 
 import (
 	"strings"
@@ -125,7 +125,7 @@ func TestScenarioClock(t *testing.T) {
 func TestScenariosAreApart(t *testing.T) {
 	one := scenarioRule + "  - {name: it, events: [{log: {bucket: logs, operation: REST.GET.OBJECT, remoteip: 192.0.2.1}}], alerts: [{}]}\n"
 	other := strings.Replace(one, "acme.new", "acme.other", 1)
-	e := execute(t, nil, "test", files(t, "one.yaml", one, "other.yaml", other))
+	e := execute(t, nil, "test", clitest.Files(t, "one.yaml", one, "other.yaml", other))
 	if e.Code != cli.ExitOK || e.Stdout != "PASS  acme.new/it\nPASS  acme.other/it\n2 passed, 0 failed\n" {
 		t.Errorf("exit code %d\n%s%s", e.Code, e.Stdout, e.Stderr)
 	}

@@ -1,4 +1,4 @@
-package main
+package ruletest
 
 import (
 	"errors"
@@ -14,8 +14,8 @@ import (
 	"firstseen/rules/rulefile"
 )
 
-// testSubject is a rule that is tested.
-type testSubject struct {
+// subject is a rule that is tested.
+type subject struct {
 	set     *rules.Set
 	rule    *rules.Rule
 	options rules.LoadOptions // that the set was loaded with
@@ -32,7 +32,7 @@ type subjectTest struct {
 
 // subjects finds what is to be tested, by rule id: the rules of the files that are given, and those whose tests are in
 // files of Panther's; without files the built-in ones.
-func (c *testCmd) subjects() (list []*testSubject, warnings []rules.Warning, err error) {
+func (c *Command) subjects() (list []*subject, warnings []rules.Warning, err error) {
 	paths, foreign, err := findPanther(c.Paths)
 	if err != nil {
 		return nil, nil, err
@@ -47,7 +47,7 @@ func (c *testCmd) subjects() (list []*testSubject, warnings []rules.Warning, err
 			return nil, warnings, err
 		}
 		for _, r := range given.Rules() {
-			s := &testSubject{set: given, rule: r, options: o, own: true}
+			s := &subject{set: given, rule: r, options: o, own: true}
 			for _, t := range r.Tests() {
 				s.tests = append(s.tests, subjectTest{t, r.File()})
 			}
@@ -74,12 +74,12 @@ func (c *testCmd) subjects() (list []*testSubject, warnings []rules.Warning, err
 	if len(problems) > 0 {
 		return nil, warnings, problems
 	}
-	slices.SortStableFunc(list, func(a, b *testSubject) int { return strings.Compare(a.rule.ID(), b.rule.ID()) })
+	slices.SortStableFunc(list, func(a, b *subject) int { return strings.Compare(a.rule.ID(), b.rule.ID()) })
 	return list, warnings, nil
 }
 
 // builtin asks for all rules of the program, the presets too.
-func (c *testCmd) builtin() rules.LoadOptions {
+func (c *Command) builtin() rules.LoadOptions {
 	return rules.LoadOptions{Presets: builtin.Presets(), Strict: c.Strict}
 }
 
@@ -87,8 +87,8 @@ func (c *testCmd) builtin() rules.LoadOptions {
 var logTypes = map[string]string{"AWS.S3ServerAccess": "aws.s3access", "AWS.CloudTrail": "aws.cloudtrail"}
 
 // tested finds the rule that a file of Panther's has tests of, among those that are tested already or the built-in ones.
-func (c *testCmd) tested(p *rulefile.Panther, list *[]*testSubject) (*testSubject, error) {
-	at := slices.IndexFunc(*list, func(s *testSubject) bool { return s.rule.ID() == p.RuleID })
+func (c *Command) tested(p *rulefile.Panther, list *[]*subject) (*subject, error) {
+	at := slices.IndexFunc(*list, func(s *subject) bool { return s.rule.ID() == p.RuleID })
 	if at < 0 {
 		o := c.builtin()
 		set, _, err := rules.Load(o)
@@ -100,7 +100,7 @@ func (c *testCmd) tested(p *rulefile.Panther, list *[]*testSubject) (*testSubjec
 			return nil, fmt.Errorf("no rule with the id %s is loaded, so its tests cannot be run: give the file of the rule too", p.RuleID)
 		}
 		at = len(*list)
-		*list = append(*list, &testSubject{set: set, rule: r, options: o})
+		*list = append(*list, &subject{set: set, rule: r, options: o})
 	}
 	s := (*list)[at]
 	dataset := s.rule.Dataset().String()
@@ -111,7 +111,7 @@ func (c *testCmd) tested(p *rulefile.Panther, list *[]*testSubject) (*testSubjec
 }
 
 // alone loads the rule so that no other sees the records of its scenarios.
-func (s *testSubject) alone(mode string) (*rules.Set, error) {
+func (s *subject) alone(mode string) (*rules.Set, error) {
 	if set := s.modes[mode]; set != nil {
 		return set, nil
 	}

@@ -1,4 +1,4 @@
-package main
+package ruletest
 
 import (
 	"encoding/json"
@@ -20,7 +20,7 @@ type ruleCoverage struct {
 	Except  []kql.ConditionCount `json:"except,omitempty"`
 }
 
-func covered(run *testRun) ruleCoverage {
+func covered(run *ruleRun) ruleCoverage {
 	c := ruleCoverage{Rule: run.rule.ID(), Missed: append([]string{}, run.coverage.Missed()...)}
 	c.Reached, c.Of = run.coverage.Reached()
 	if q := run.coverage.Query; q != nil {
@@ -33,7 +33,7 @@ func covered(run *testRun) ruleCoverage {
 }
 
 // write writes the report, and the file of --junit.
-func (c *testCmd) write(w io.Writer, r *testReport) error {
+func (c *Command) write(w io.Writer, r *report) error {
 	if c.JUnit != "" {
 		if err := os.WriteFile(c.JUnit, junit(r), 0o644); err != nil {
 			return cli.Usage(fmt.Errorf("--junit: %w", err))

@@ -1,4 +1,4 @@
-package main
+package ruletest
 
 import (
 	"encoding/xml"
@@ -43,7 +43,7 @@ type junitFailure struct {
 
 // junit writes results as most build servers read them: a suite a rule, a case a test. Source of the format:
 // github.com/testmoapp/junitxml.
-func junit(report *testReport) []byte {
+func junit(report *report) []byte {
 	all := junitSuites{Name: "firstseen test", Tests: len(report.Tests), Failures: report.Failed, Skipped: report.NotRun}
 	for _, r := range report.Tests {
 		if n := len(all.Suites); n == 0 || all.Suites[n-1].Name != r.Rule {

@@ -111,7 +111,7 @@ func TestGitHubAction(t *testing.T) {
 	if len(commands) != 2 || commands[0][0] != "lint" || commands[1][0] != "test" || results == "" {
 		t.Fatalf("runs %q, keeps %q", commands, results)
 	}
-	const good = payrollRule + "  - {Name: another bucket, ExpectedResult: false, Log: {remoteip: 192.0.2.1, bucket: logs}}\n"
+	const good = clitest.PayrollRule + "  - {Name: another bucket, ExpectedResult: false, Log: {remoteip: 192.0.2.1, bucket: logs}}\n"
 	for name, c := range map[string]struct {
 		rule  string
 		codes []int
@@ -119,10 +119,10 @@ func TestGitHubAction(t *testing.T) {
 		"good":    {good, []int{cli.ExitOK, cli.ExitOK}},
 		"slip":    {strings.Replace(good, "severity", "severty", 1), []int{cli.ExitUsage, cli.ExitUsage}},
 		"failing": {strings.Replace(good, "ExpectedResult: false", "ExpectedResult: true", 1), []int{cli.ExitOK, cli.ExitFindings}},
-		"too few": {payrollRule, []int{cli.ExitOK, cli.ExitFindings}},
+		"too few": {clitest.PayrollRule, []int{cli.ExitOK, cli.ExitFindings}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Chdir(files(t, "rules/payroll.yaml", c.rule))
+			t.Chdir(clitest.Files(t, "rules/payroll.yaml", c.rule))
 			for i, args := range commands {
 				if e := execute(t, nil, args...); e.Code != c.codes[i] {
 					t.Errorf("%v: exit code %d, want %d\n%s%s", args, e.Code, c.codes[i], e.Stdout, e.Stderr)

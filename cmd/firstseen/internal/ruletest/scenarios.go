@@ -1,4 +1,4 @@
-package main
+package ruletest
 
 import (
 	"encoding/json"

@@ -1,4 +1,5 @@
-package main
+// Package ruletest runs the tests of rules: of one record, as Panther has them, and of several with the alerts they make.
+package ruletest
 
 import (
 	"errors"
@@ -13,7 +14,8 @@ import (
 	"firstseen/rules/rulefile"
 )
 
-type testCmd struct {
+// Command is firstseen test.
+type Command struct {
 	Strict   bool     `help:"Test the rules to the letter, as with strict: true."`
 	JSON     bool     `name:"json" help:"Print the results, and what the tests reach, as one JSON document."`
 	JUnit    string   `name:"junit" placeholder:"FILE" help:"Write the results there as JUnit XML."`
@@ -23,8 +25,8 @@ type testCmd struct {
 	Paths    []string `arg:"" optional:"" name:"path" help:"Rule files, Panther's metadata files, and directories of them. Default: the built-in rules and presets."`
 }
 
-// testResult is the outcome of one test of a rule.
-type testResult struct {
+// outcome is the outcome of one test of a rule.
+type outcome struct {
 	Rule    string  `json:"rule"`
 	File    string  `json:"file"`
 	Name    string  `json:"name"`
@@ -35,18 +37,18 @@ type testResult struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// testReport is what came of all tests.
-type testReport struct {
+// report is what came of all tests.
+type report struct {
 	Passed   int            `json:"passed"`
 	Failed   int            `json:"failed"`
 	NotRun   int            `json:"not_run"`
-	Tests    []testResult   `json:"tests"`
+	Tests    []outcome      `json:"tests"`
 	Coverage []ruleCoverage `json:"coverage"`
 }
 
 // Run runs the tests, in the order of rule ids and of each file. It exits with 1 if one of them fails, and with 2 if
 // there are none: what checks nothing must not look like success.
-func (c *testCmd) Run(a *cli.App) error {
+func (c *Command) Run(a *cli.App) error {
 	only, err := regexp.Compile(c.Only)
 	if err != nil {
 		return cli.Usage(fmt.Errorf("--run: %w", err))
@@ -61,9 +63,9 @@ func (c *testCmd) Run(a *cli.App) error {
 	if err != nil {
 		return cli.Usage(err)
 	}
-	var report testReport
+	var report report
 	for _, s := range subjects {
-		run := testRun{testSubject: s, only: only, coverage: rules.NewCoverage(s.set, s.rule)}
+		run := ruleRun{subject: s, only: only, coverage: rules.NewCoverage(s.set, s.rule)}
 		if err := run.all(); err != nil {
 			return cli.Usage(err)
 		}
@@ -82,10 +84,10 @@ func (c *testCmd) Run(a *cli.App) error {
 }
 
 // add takes the results of a rule, and as one more what it lacks of the tests that every rule must have.
-func (r *testReport) add(run *testRun, minTests int) {
+func (r *report) add(run *ruleRun, minTests int) {
 	results := run.results
 	if lacks := run.lacks(minTests); minTests > 0 && lacks != "" {
-		results = append(results, testResult{Rule: run.rule.ID(), File: run.rule.File(), Name: fmt.Sprintf("--min-tests %d", minTests), Kind: "min-tests", Failure: lacks})
+		results = append(results, outcome{Rule: run.rule.ID(), File: run.rule.File(), Name: fmt.Sprintf("--min-tests %d", minTests), Kind: "min-tests", Failure: lacks})
 	}
 	for _, t := range results {
 		switch {
@@ -105,7 +107,7 @@ func (r *testReport) add(run *testRun, minTests int) {
 
 // lacks says what of n tests, of which one expects a match and one does not, the rule has not got; empty: nothing. All
 // of its tests count, wanted or not, but those that cannot be run.
-func (s *testSubject) lacks(n int) string {
+func (s *subject) lacks(n int) string {
 	tests, matches := 0, 0
 	for _, t := range s.tests {
 		if t.NotRun == "" {
@@ -132,15 +134,15 @@ func (s *testSubject) lacks(n int) string {
 	return strings.Join(lacks, "; ")
 }
 
-// testRun runs the wanted tests of one rule.
-type testRun struct {
-	*testSubject
+// ruleRun runs the wanted tests of one rule.
+type ruleRun struct {
+	*subject
 	only     *regexp.Regexp
 	coverage *rules.Coverage
-	results  []testResult
+	results  []outcome
 }
 
-func (t *testRun) all() error {
+func (t *ruleRun) all() error {
 	for _, test := range t.tests {
 		if !t.wants(test.Name) {
 			continue
@@ -150,7 +152,7 @@ func (t *testRun) all() error {
 		failure := ""
 		switch {
 		case result.NotRun != "":
-			t.results = append(t.results, testResult{Rule: t.rule.ID(), File: test.file, Name: test.Name, Kind: "record", NotRun: result.NotRun})
+			t.results = append(t.results, outcome{Rule: t.rule.ID(), File: test.file, Name: test.Name, Kind: "record", NotRun: result.NotRun})
 			continue
 		case result.Err != nil:
 			failure = result.Err.Error()
@@ -168,7 +170,7 @@ func (t *testRun) all() error {
 	return t.scenarios()
 }
 
-func (t *testRun) scenarios() error {
+func (t *ruleRun) scenarios() error {
 	for _, s := range t.rule.Scenarios() {
 		if !t.wants(s.Name) {
 			continue
@@ -190,9 +192,9 @@ func (t *testRun) scenarios() error {
 	return nil
 }
 
-func (t *testRun) wants(name string) bool { return t.only.MatchString(t.rule.ID() + "/" + name) }
+func (t *ruleRun) wants(name string) bool { return t.only.MatchString(t.rule.ID() + "/" + name) }
 
-func (t *testRun) add(kind, file, name, failure string, began time.Time) {
-	t.results = append(t.results, testResult{Rule: t.rule.ID(), File: file, Name: name, Kind: kind, Passed: failure == "", Failure: failure,
+func (t *ruleRun) add(kind, file, name, failure string, began time.Time) {
+	t.results = append(t.results, outcome{Rule: t.rule.ID(), File: file, Name: name, Kind: kind, Passed: failure == "", Failure: failure,
 		Seconds: time.Since(began).Seconds()})
 }
