@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/cmd/firstseen/internal/scan"
 	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/processor"
 	"firstseen/processor/stage"
@@ -179,7 +180,7 @@ func (k *knowledge) lookDir(v *explainView) error {
 	}
 	v.Store.From = fmt.Sprintf("state directory %s, %s", k.State, show.Plural(int64(len(infos)), "range"))
 	for _, info := range infos {
-		if info.Position.ChangelogID == scanID {
+		if info.Position.ChangelogID == scan.ChangelogID {
 			v.Store.From, v.Store.Since = fmt.Sprintf("state directory %s of scan", k.State), show.Time(info.Position.InputTimestamp)
 			for i := range k.outcomes {
 				k.outcomes[i].since = stage.Since{Start: info.Position.InputTimestamp, HoldUntil: wire.NoTime}

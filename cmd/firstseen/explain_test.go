@@ -128,7 +128,7 @@ func TestExplainWithState(t *testing.T) {
 	read := func(id, at string) string { return clitest.AnonymousRead(id, "203.0.113.7", at) + "\n" }
 	before := clitest.Write(t, "before", read("a", "2026-01-02T00:00:00Z")+read("b", "2026-01-06T00:00:00Z")+read("c", "2026-01-12T00:00:00Z")+
 		clitest.AccessLine("192.0.2.1", "31/Jan/2026:10:00:00 +0000", "curl"))
-	if n := len(scanned(t, "--state", dir, before)); n != 2 {
+	if n := len(alertsOf(t, "--state", dir, before)); n != 2 {
 		t.Fatalf("%d alerts", n)
 	}
 	line := func(at string) string {
@@ -168,7 +168,7 @@ func TestExplainWithState(t *testing.T) {
 func TestStateGetRules(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	rule := clitest.Write(t, "terms.yaml", "id: acme.terms\nname: T\ndataset: aws.cloudtrail\nseverity: low\nquery: 'event.action: GetObject'\nnew_terms: {fields: [event.id], history: 7d}\n")
-	scanned(t, "--rules", rule, "--preset", "aws-s3-unauthenticated-reads", "--state", dir, clitest.Write(t, "log", clitest.AnonymousRead("e1", "203.0.113.7", "2026-01-02T00:00:00Z")+"\n"))
+	alertsOf(t, "--rules", rule, "--preset", "aws-s3-unauthenticated-reads", "--state", dir, clitest.Write(t, "log", clitest.AnonymousRead("e1", "203.0.113.7", "2026-01-02T00:00:00Z")+"\n"))
 	for _, c := range []struct {
 		args string
 		code int

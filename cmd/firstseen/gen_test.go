@@ -71,7 +71,7 @@ func TestGenAgreesWithScan(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "log")
 	e := generated(t, "--seed", "3", "--count", "5000", "--out", file)
 	alerts := map[string]int{}
-	for _, d := range scanned(t, file) {
+	for _, d := range alertsOf(t, file) {
 		if d.Firstseen.Alert.Status == "open" {
 			alerts[d.Rule.ID]++
 		}

@@ -13,6 +13,7 @@ import (
 	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/cmd/firstseen/internal/operate"
 	"firstseen/cmd/firstseen/internal/ruletest"
+	"firstseen/cmd/firstseen/internal/scan"
 	"firstseen/cmd/firstseen/internal/worker"
 )
 
@@ -23,7 +24,7 @@ var version = "dev"
 type commands struct {
 	Demo      demoCmd             `cmd:"" help:"See it work: a broker, traffic with an attack in it, the worker and its alerts, all in this process."`
 	Run       worker.Command      `cmd:"" help:"Run a worker: read logs from Kafka, write alerts to Kafka, exactly once."`
-	Scan      scanCmd             `cmd:"" help:"Look through files or standard input, without Kafka."`
+	Scan      scan.Command        `cmd:"" help:"Look through files or standard input, without Kafka."`
 	Test      ruletest.Command    `cmd:"" help:"Run the tests in rule files."`
 	Lint      lintCmd             `cmd:"" help:"Check rule files and configuration files, without a broker."`
 	Import    importCmd           `cmd:"" help:"Make rule files of Elastic's or Panther's rules."`

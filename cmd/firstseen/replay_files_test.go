@@ -13,9 +13,12 @@ import (
 	"firstseen/traffic"
 )
 
+// realRecords are of a real open bucket, see testdata/README.md.
+const realRecords = "../../testdata/honeybucket/oldest-first.ndjson"
+
 // TestReplayFiles replays real records, compared with what a scan of them said and with what other rules say.
 func TestReplayFiles(t *testing.T) {
-	e := execute(t, nil, "scan", clitest.Now, oldest)
+	e := execute(t, nil, "scan", clitest.Now, realRecords)
 	saved := clitest.Write(t, "alerts.json", e.Stdout)
 	lines := strings.SplitAfter(e.Stdout, "\n")
 	part := clitest.Write(t, "part.json", strings.Join(lines[:50], "")+"\n"+strings.Join(lines[52:], ""))
@@ -37,7 +40,7 @@ func TestReplayFiles(t *testing.T) {
 		{"--rules " + longer + " --only " + traffic.AllowlistRule, ""},
 		{"--set rules.set=" + traffic.NewTermsRule + ".new_terms.history=30d --alerts " + saved, "90 92 90 0 0 2"},
 	} {
-		e := execute(t, nil, append(append([]string{"replay", "--json"}, strings.Fields(test.args)...), oldest)...)
+		e := execute(t, nil, append(append([]string{"replay", "--json"}, strings.Fields(test.args)...), realRecords)...)
 		var r replayReport
 		if err := json.Unmarshal([]byte(e.Stdout), &r); err != nil || e.Code != cli.ExitOK {
 			t.Errorf("%s: exit code %d, %v\n%s", test.args, e.Code, err, e.Stderr)

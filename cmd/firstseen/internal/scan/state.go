@@ -1,4 +1,4 @@
-package main
+package scan
 
 import (
 	"errors"
@@ -29,8 +29,8 @@ type memory struct {
 	written *stage.Overlay // of this run, over kept
 }
 
-// scanID tells the range of a scan from those of a worker.
-var scanID = [16]byte([]byte("firstseen scan 1"))
+// ChangelogID is the changelog id of a scan's range, which tells it from those of a worker.
+var ChangelogID = [16]byte([]byte("firstseen scan 1"))
 
 // openMemory opens the directory, or makes it. It refuses the directory of a worker, whose answers a scan would change.
 func openMemory(dir string, set *rules.Set) (m *memory, err error) {
@@ -54,7 +54,7 @@ func (m *memory) load() (err error) {
 		if info.Err != nil {
 			return fmt.Errorf("state %s: %w", m.dir, info.Err)
 		}
-		if info.Position.ChangelogID != scanID {
+		if info.Position.ChangelogID != ChangelogID {
 			return fmt.Errorf("state %s is that of a worker: give scan a directory of its own", m.dir)
 		}
 	}
@@ -63,7 +63,7 @@ func (m *memory) load() (err error) {
 	}
 	m.from, _ = m.kept.Position()
 	if m.to = m.from; m.from.ChangelogNext == 0 {
-		m.to.ChangelogID, m.to.InputTimestamp = scanID, wire.NoTime
+		m.to.ChangelogID, m.to.InputTimestamp = ChangelogID, wire.NoTime
 	}
 	m.to.ChangelogNext++
 	m.written = stage.NewOverlay(m.kept)

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package scan
 
 import (
 	"bytes"
@@ -137,7 +137,7 @@ func BenchmarkScan(b *testing.B) {
 	}
 	scan := func(args ...string) {
 		var stderr bytes.Buffer
-		if code := run(&cli.App{Ctx: b.Context(), Stdout: io.Discard, Stderr: &stderr}, append([]string{"scan"}, append(args, dir)...)); code != cli.ExitOK {
+		if code := cli.Run(commands(), &cli.App{Ctx: b.Context(), Stdout: io.Discard, Stderr: &stderr}, append([]string{"scan"}, append(args, dir)...)); code != cli.ExitOK {
 			b.Fatal(stderr.String())
 		}
 	}

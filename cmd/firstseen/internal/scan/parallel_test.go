@@ -1,4 +1,4 @@
-package main
+package scan
 
 import (
 	"fmt"
@@ -98,7 +98,7 @@ func TestScanEndsAtAnUnreadableFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stdout, stderr strings.Builder
-	s, err := (&scanCmd{Format: "auto", Output: "text"}).open(&cli.App{Ctx: t.Context(), Stdout: &stdout, Stderr: &stderr}, inputs)
+	s, err := (&Command{Format: "auto", Output: "text"}).open(&cli.App{Ctx: t.Context(), Stdout: &stdout, Stderr: &stderr}, inputs)
 	if err != nil {
 		t.Fatal(err)
 	}

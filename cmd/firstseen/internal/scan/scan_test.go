@@ -1,4 +1,4 @@
-package main
+package scan
 
 import (
 	"bytes"
@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	oldest = "../../testdata/honeybucket/oldest-first.ndjson"
-	newest = "../../testdata/honeybucket/newest-first.ndjson"
+	oldest = "../../../../testdata/honeybucket/oldest-first.ndjson"
+	newest = "../../../../testdata/honeybucket/newest-first.ndjson"
 )
 
 // scanned runs a scan that must end well and returns its alerts.
@@ -66,7 +66,7 @@ func TestScanHoneyBucket(t *testing.T) {
 
 // An attack simulation without S3 data events. 353 of its records have a service name as their source.
 func TestScanInvictusIsSilent(t *testing.T) {
-	files, err := filepath.Glob("../../testdata/invictus/*.json.gz")
+	files, err := filepath.Glob("../../../../testdata/invictus/*.json.gz")
 	if err != nil || len(files) != 55 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
@@ -276,7 +276,7 @@ func TestScanIntoABrokenPipe(t *testing.T) {
 	var stderr bytes.Buffer
 	dlq := filepath.Join(t.TempDir(), "dlq")
 	file := clitest.Write(t, "file", "nonsense\n"+clitest.Anonymous("192.0.2.1"))
-	code := run(&cli.App{Ctx: t.Context(), Stdout: w, Stderr: &stderr}, []string{"scan", clitest.Now, "--dlq", dlq, file})
+	code := cli.Run(commands(), &cli.App{Ctx: t.Context(), Stdout: w, Stderr: &stderr}, []string{"scan", clitest.Now, "--dlq", dlq, file})
 	if code != cli.ExitOK || stderr.Len() > 0 {
 		t.Errorf("exit code %d: %s", code, &stderr)
 	}
@@ -293,7 +293,7 @@ func TestScanInterrupted(t *testing.T) {
 	var stderr bytes.Buffer
 	code, dir := make(chan int), filepath.Join(t.TempDir(), "state")
 	go func() {
-		code <- run(&cli.App{Ctx: ctx, Stdin: input, Stdout: stdout, Stderr: &stderr}, []string{"scan", clitest.Now, "--state", dir, "-"})
+		code <- cli.Run(commands(), &cli.App{Ctx: ctx, Stdin: input, Stdout: stdout, Stderr: &stderr}, []string{"scan", clitest.Now, "--state", dir, "-"})
 	}()
 	if _, err := io.WriteString(type_, clitest.Anonymous("192.0.2.1")); err != nil {
 		t.Fatal(err)

@@ -1,4 +1,5 @@
-package main
+// Package scan looks through files of logs, or standard input, without Kafka.
+package scan
 
 import (
 	"context"
@@ -20,7 +21,8 @@ import (
 	"firstseen/schemas/wire"
 )
 
-type scanCmd struct {
+// Command is firstseen scan.
+type Command struct {
 	Rules       []string  `sep:"none" placeholder:"PATH" help:"Rule file, or directory of them, beside the built-in rules; the same id replaces. May be given several times."`
 	Preset      []string  `sep:"none" placeholder:"NAME" help:"A built-in rule that is off unless named. May be given several times."`
 	NoBuiltin   bool      `help:"Leave the built-in rules out, but for presets."`
@@ -39,7 +41,7 @@ type scanCmd struct {
 
 // scan is one run of the command.
 type scan struct {
-	*scanCmd
+	*Command
 	ctx      context.Context
 	set      *rules.Set
 	now      int64 // Unix milliseconds
@@ -58,7 +60,7 @@ type scan struct {
 }
 
 // Run reads everything in the order given, writes alerts as they are made, and says at the end what it has met.
-func (c *scanCmd) Run(a *cli.App) error {
+func (c *Command) Run(a *cli.App) error {
 	signal.Ignore(syscall.SIGPIPE) // a reader that has had enough is an error of a write, so that files are closed
 	began := time.Now()
 	inputs, err := logfiles.Find(c.Paths)
@@ -89,7 +91,7 @@ func (c *scanCmd) Run(a *cli.App) error {
 
 // open makes a run ready: rules, outputs, state. Nothing is created before everything that is only read has been found
 // good.
-func (c *scanCmd) open(a *cli.App, inputs []logfiles.File) (*scan, error) {
+func (c *Command) open(a *cli.App, inputs []logfiles.File) (*scan, error) {
 	set, warnings, err := rules.Load(rules.LoadOptions{Paths: c.Rules, Presets: c.Preset, NoBuiltin: c.NoBuiltin, Strict: c.Strict, Set: c.Set, ASN: c.ASN})
 	if err != nil {
 		return nil, err
@@ -97,7 +99,7 @@ func (c *scanCmd) open(a *cli.App, inputs []logfiles.File) (*scan, error) {
 	for _, w := range warnings {
 		fmt.Fprintln(a.Stderr, "warning:", w)
 	}
-	s := &scan{scanCmd: c, ctx: a.Ctx, set: set, now: time.Now().UnixMilli(), history: wire.NoTime, bar: show.NewBar(a.Stderr, logfiles.Size(inputs))}
+	s := &scan{Command: c, ctx: a.Ctx, set: set, now: time.Now().UnixMilli(), history: wire.NoTime, bar: show.NewBar(a.Stderr, logfiles.Size(inputs))}
 	if !c.Now.IsZero() {
 		s.now = c.Now.UnixMilli()
 	}
