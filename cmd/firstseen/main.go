@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/demo"
 	"firstseen/cmd/firstseen/internal/operate"
 	"firstseen/cmd/firstseen/internal/ruletest"
 	"firstseen/cmd/firstseen/internal/scan"
@@ -22,7 +23,7 @@ var version = "dev"
 
 // commands is the command line. Each command is in a file of its own and has a method Run(*app) error.
 type commands struct {
-	Demo      demoCmd             `cmd:"" help:"See it work: a broker, traffic with an attack in it, the worker and its alerts, all in this process."`
+	Demo      demo.Command        `cmd:"" help:"See it work: a broker, traffic with an attack in it, the worker and its alerts, all in this process."`
 	Run       worker.Command      `cmd:"" help:"Run a worker: read logs from Kafka, write alerts to Kafka, exactly once."`
 	Scan      scan.Command        `cmd:"" help:"Look through files or standard input, without Kafka."`
 	Test      ruletest.Command    `cmd:"" help:"Run the tests in rule files."`

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -50,9 +50,9 @@ type seenAlert struct {
 
 // subscribe reads on until close.
 func subscribe(broker string, told func(seenAlert)) (*subscriber, error) {
-	topics := slices.Clone(demoSources)
+	topics := slices.Clone(sources)
 	for _, name := range []string{"candidates", "findings", "alerts", "suppressed", "dlq"} {
-		topics = append(topics, demoApp+"."+name)
+		topics = append(topics, appName+"."+name)
 	}
 	cl, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
@@ -98,7 +98,7 @@ func (s *subscriber) take(r *kgo.Record, now time.Time) *seenAlert {
 	switch {
 	case len(r.Value) == 0: // in findings: time goes on
 		s.ticks++
-	case r.Topic == demoApp+".alerts":
+	case r.Topic == appName+".alerts":
 		a, err := parseAlert(r.Value)
 		if err != nil {
 			s.failed = errors.Join(s.failed, fmt.Errorf("an alert is not what it should be: %w: %s", err, r.Value))
@@ -178,11 +178,11 @@ func (s *subscriber) counted() counts {
 			c.aborted += int(at.next) - at.records - at.markers
 		}
 	}
-	for _, topic := range demoSources {
+	for _, topic := range sources {
 		c.records += of[topic]
 	}
-	c.candidates, c.findings = of[demoApp+".candidates"], of[demoApp+".findings"]-s.ticks
-	c.suppressed, c.dead = of[demoApp+".suppressed"], of[demoApp+".dlq"]
+	c.candidates, c.findings = of[appName+".candidates"], of[appName+".findings"]-s.ticks
+	c.suppressed, c.dead = of[appName+".suppressed"], of[appName+".dlq"]
 	c.alerts = slices.Clone(s.alerts)
 	return c
 }

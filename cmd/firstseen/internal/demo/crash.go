@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"errors"
@@ -39,7 +39,7 @@ func (d *demo) crash(seed uint64) error {
 	d.say.line("%sfirstseen demo --crash%s: the worker is a process of its own, and is killed with SIGKILL\n", d.say.strong, d.say.plain)
 	d.say.line("  broker      %s, embedded, for development only", d.broker.Addr())
 	d.say.line("  traffic     %s records, of which the answer is known: %s", show.Grouped(int64(len(records))), show.Plural(int64(len(want)), "alert"))
-	d.say.line("  subscriber  reads %s.alerts, committed records only\n", demoApp)
+	d.say.line("  subscriber  reads %s.alerts, committed records only\n", appName)
 	c := &crash{demo: d}
 	defer func() {
 		if c.worker != nil {
@@ -161,7 +161,7 @@ func (c *crash) open() (stages []string, err error) {
 	}
 	for _, s := range processor.Stages {
 		for _, txn := range txns {
-			if txn.TxnID == fmt.Sprintf("%s-%s-%s-0", demoApp, s, demoInstance) {
+			if txn.TxnID == fmt.Sprintf("%s-%s-%s-0", appName, s, instance) {
 				stages = append(stages, string(s))
 			}
 		}

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ import (
 // of their own, so that it can tell in the end what the demos have left behind: nothing.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "demo" && os.Args[2] == "--worker" {
-		os.Exit(run(&cli.App{Ctx: context.Background(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, os.Args[1:]))
+		os.Exit(cli.Run(commands(), &cli.App{Ctx: context.Background(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, os.Args[1:]))
 	}
 	dir, err := os.MkdirTemp("", "firstseen-test-")
 	if err == nil {
@@ -51,7 +51,7 @@ type transcript interface {
 func demonstrate(ctx context.Context, t *testing.T, out transcript, args ...string) (code int) {
 	t.Helper()
 	var stderr bytes.Buffer
-	code = run(&cli.App{Ctx: ctx, Stdout: out, Stderr: &stderr}, append([]string{"demo"}, args...))
+	code = cli.Run(commands(), &cli.App{Ctx: ctx, Stdout: out, Stderr: &stderr}, append([]string{"demo"}, args...))
 	t.Logf("exit code %d\n%s%s", code, out, &stderr)
 	if strings.Contains(out.String(), "\x1b") {
 		t.Error("colours, though this is no terminal")

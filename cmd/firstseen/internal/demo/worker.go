@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bufio"
@@ -16,16 +16,16 @@ import (
 	"firstseen/processor"
 )
 
-// demoSpec is what the worker process of --crash is told, as JSON.
-type demoSpec struct{ Broker, Dir string }
+// workerSpec is what the worker process of --crash is told, as JSON.
+type workerSpec struct{ Broker, Dir string }
 
-// demoWorker is that process. It ends with a finished transaction when its standard input does: it cannot outlive the demo.
-func demoWorker(a *cli.App) error {
-	var spec demoSpec
+// beWorker is that process. It ends with a finished transaction when its standard input does: it cannot outlive the demo.
+func beWorker(a *cli.App) error {
+	var spec workerSpec
 	if err := json.NewDecoder(a.Stdin).Decode(&spec); err != nil {
 		return cli.Usage(fmt.Errorf("demo: this is for demo --crash: %w", err))
 	}
-	cfg, err := demoWorkerConfig(spec.Broker, spec.Dir)
+	cfg, err := workerConfig(spec.Broker, spec.Dir)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (d *demo) startWorker() (*workerProcess, error) {
 		p.err = p.cmd.Wait()
 		close(p.ended)
 	}()
-	return p, json.NewEncoder(stdin).Encode(demoSpec{d.broker.Addr(), d.dir})
+	return p, json.NewEncoder(stdin).Encode(workerSpec{d.broker.Addr(), d.dir})
 }
 
 // awaitReady waits until the worker has joined its groups.

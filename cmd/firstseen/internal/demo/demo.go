@@ -1,4 +1,5 @@
-package main
+// Package demo shows firstseen at work in one process: a broker, traffic with an attack in it, a worker and its alerts.
+package demo
 
 import (
 	"context"
@@ -20,16 +21,17 @@ import (
 	"firstseen/traffic"
 )
 
-type demoCmd struct {
+// Command is firstseen demo.
+type Command struct {
 	Crash  bool   `help:"Kill the worker in the middle, again and again, and compare what a subscriber has read with the known answer."`
 	Seed   uint64 `default:"1" placeholder:"N" help:"Other traffic, the same story."`
 	Worker bool   `hidden:"" help:"The worker process of --crash, told what to do on standard input."`
 }
 
 // Run sets the scene, tells the story and takes everything away again.
-func (c *demoCmd) Run(a *cli.App) (err error) {
+func (c *Command) Run(a *cli.App) (err error) {
 	if c.Worker {
-		return demoWorker(a)
+		return beWorker(a)
 	}
 	d, err := openDemo(a)
 	defer func() { err = errors.Join(err, d.close()) }()
@@ -49,12 +51,12 @@ func (c *demoCmd) Run(a *cli.App) (err error) {
 }
 
 const (
-	demoApp        = "demo"
-	demoInstance   = "worker"
-	demoPartitions = 4
+	appName    = "demo"
+	instance   = "worker"
+	partitions = 4
 )
 
-var demoSources = []string{"cloudtrail", "s3access"}
+var sources = []string{"cloudtrail", "s3access"}
 
 // demo is the scene: a broker in this process, its topics, a producer and a subscriber, and a directory for the worker.
 type demo struct {
@@ -74,8 +76,8 @@ func openDemo(a *cli.App) (d *demo, err error) {
 		return d, err
 	}
 	o := devbroker.Options{}
-	for _, name := range demoSources {
-		o.Topics = append(o.Topics, devbroker.Topic{Name: name, Partitions: demoPartitions})
+	for _, name := range sources {
+		o.Topics = append(o.Topics, devbroker.Topic{Name: name, Partitions: partitions})
 	}
 	if d.broker, err = devbroker.Start(o); err != nil {
 		return d, err
@@ -85,7 +87,7 @@ func openDemo(a *cli.App) (d *demo, err error) {
 		return d, err
 	}
 	d.adm = kadm.NewClient(d.cl)
-	topics := (&processor.Config{App: demoApp, Partitions: demoPartitions}).Plan()
+	topics := (&processor.Config{App: appName, Partitions: partitions}).Plan()
 	states, err := processor.CheckTopics(a.Ctx, d.adm, topics)
 	if err != nil {
 		return d, err
@@ -114,17 +116,17 @@ func (d *demo) close() (err error) {
 	return err
 }
 
-// demoWorkerConfig is that of a small worker with the built-in rules, whose place in the groups is soon given away.
-func demoWorkerConfig(broker, dir string) (processor.Config, error) {
+// workerConfig is that of a small worker with the built-in rules, whose place in the groups is soon given away.
+func workerConfig(broker, dir string) (processor.Config, error) {
 	set, _, err := rules.Load(rules.LoadOptions{})
 	one := map[processor.Stage]int{processor.StageIngest: 1, processor.StageDetect: 1, processor.StageGroup: 1}
 	cfg := processor.Config{
-		App: demoApp, Instance: demoInstance, Rules: set, StateDir: filepath.Join(dir, "state"), StateCache: 8 << 20, StateMemTable: 4 << 20,
+		App: appName, Instance: instance, Rules: set, StateDir: filepath.Join(dir, "state"), StateCache: 8 << 20, StateMemTable: 4 << 20,
 		Client:     []kgo.Opt{kgo.SeedBrokers(broker), kgo.MetadataMinAge(100 * time.Millisecond)},
-		Partitions: demoPartitions, Lanes: one, Version: cli.Version,
+		Partitions: partitions, Lanes: one, Version: cli.Version,
 		Timing: processor.Timing{Session: 10 * time.Second, Rebalance: 15 * time.Second, Heartbeat: 500 * time.Millisecond, Transaction: 8 * time.Second, Tick: 5 * time.Second},
 	}
-	for _, name := range demoSources {
+	for _, name := range sources {
 		cfg.Sources = append(cfg.Sources, processor.Source{Topic: name, Format: schemas.FormatAuto})
 	}
 	return cfg, err
@@ -132,7 +134,7 @@ func demoWorkerConfig(broker, dir string) (processor.Config, error) {
 
 // perform runs a worker in this process while play plays.
 func (d *demo) perform(play func() error) error {
-	cfg, err := demoWorkerConfig(d.broker.Addr(), d.dir)
+	cfg, err := workerConfig(d.broker.Addr(), d.dir)
 	if err != nil {
 		return err
 	}
@@ -167,12 +169,12 @@ func (d *demo) produce(records []traffic.Record, at func(i int) time.Time) error
 			return context.Cause(d.ctx)
 		}
 		r := &records[i]
-		topic := demoSources[0]
+		topic := sources[0]
 		if r.Kind == traffic.S3Access {
-			topic = demoSources[1]
+			topic = sources[1]
 		}
 		d.sub.expect(r.EventID)
-		d.cl.Produce(d.ctx, &kgo.Record{Topic: topic, Partition: r.Partition(demoPartitions), Value: r.Value}, func(_ *kgo.Record, err error) {
+		d.cl.Produce(d.ctx, &kgo.Record{Topic: topic, Partition: r.Partition(partitions), Value: r.Value}, func(_ *kgo.Record, err error) {
 			if err != nil {
 				d.sub.fail(fmt.Errorf("produce: %w", err))
 			}
@@ -205,12 +207,12 @@ func (d *demo) settle(limit time.Duration) error {
 
 // settled goes along the flow: what a stage has committed is complete before its output is looked at.
 func (d *demo) settled() (bool, error) {
-	own := func(name string) string { return demoApp + "." + name }
+	own := func(name string) string { return appName + "." + name }
 	for _, step := range []struct {
 		group  processor.Stage
 		topics []string
 	}{
-		{processor.StageIngest, demoSources}, {processor.StageDetect, []string{own("candidates")}}, {processor.StageGroup, []string{own("findings")}},
+		{processor.StageIngest, sources}, {processor.StageDetect, []string{own("candidates")}}, {processor.StageGroup, []string{own("findings")}},
 		{"", []string{own("alerts"), own("suppressed"), own("dlq")}},
 	} {
 		var committed kadm.OffsetResponses

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"fmt"
@@ -112,7 +112,7 @@ func (t *teller) row(name, value, meaning string) {
 }
 
 // verdict says how the alerts compare with those that had to come.
-func (t *teller) verdict(v demoVerdict) {
+func (t *teller) verdict(v verdict) {
 	colour := t.good
 	if v.bad() {
 		colour = t.warn

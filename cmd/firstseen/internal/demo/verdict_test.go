@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"slices"
@@ -59,7 +59,7 @@ func TestJudgeAlerts(t *testing.T) {
 		}, 0, 0, 1},
 	} {
 		v := judgeAlerts(knownAnswer(), c.change(rightAlerts()))
-		if want := (demoVerdict{4, 1, c.missing, c.duplicate, c.wrong}); v != want {
+		if want := (verdict{4, 1, c.missing, c.duplicate, c.wrong}); v != want {
 			t.Errorf("%s: %+v, want %+v", c.name, v, want)
 		}
 	}

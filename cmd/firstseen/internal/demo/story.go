@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -27,7 +27,7 @@ func (d *demo) story(seed uint64) error {
 		}
 		d.say.line("  %-10s  %s", name, r.ID())
 	}
-	d.say.line("  subscriber  reads %s.alerts, committed records only\n", demoApp)
+	d.say.line("  subscriber  reads %s.alerts, committed records only\n", appName)
 	return d.perform(func() error {
 		d.say.begin()
 		s, err := traffic.NewStory(seed, d.say.began, 10*time.Second, 200)

@@ -1,24 +1,24 @@
-package main
+package demo
 
 import (
 	"firstseen/schemas/alert"
 	"firstseen/traffic"
 )
 
-// demoVerdict is how what a subscriber has read differs from the known answer.
-type demoVerdict struct {
+// verdict is how what a subscriber has read differs from the known answer.
+type verdict struct {
 	alerts, updates           int // as they must be
 	missing, duplicate, wrong int
 }
 
-func (v demoVerdict) bad() bool { return v.missing+v.duplicate+v.wrong > 0 }
+func (v verdict) bad() bool { return v.missing+v.duplicate+v.wrong > 0 }
 
 // judgeAlerts compares alerts with those that had to come, by rule and event: each once, about what the event was about.
 // Of an alert whose window has been followed by another one and stands for several matches, there must also be one
 // closed update, of the same id and with their number.
-func judgeAlerts(want []*traffic.Alert, got []seenAlert) demoVerdict {
+func judgeAlerts(want []*traffic.Alert, got []seenAlert) verdict {
 	type name struct{ rule, id string }
-	v := demoVerdict{alerts: len(want)}
+	v := verdict{alerts: len(want)}
 	expected, followed := map[name]*traffic.Alert{}, map[name]bool{} // followed by rule and key
 	missing := map[name]int{}                                        // documents not read yet
 	for i := len(want) - 1; i >= 0; i-- {
