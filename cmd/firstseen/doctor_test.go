@@ -29,8 +29,8 @@ func TestOperate(t *testing.T) {
 	a.Add("cloudtrail", clitest.AnonymousRead("a", "203.0.113.7", "2026-01-02T00:00:00Z"))
 	odd := a.Add("s3access", strings.Replace(clitest.AccessLine("192.0.2.2", "31/Jan/2026:10:00:00 +0000", "wget"), "192.0.2.2", "10.0.0.1/8", 1))
 	broken := a.Add("cloudtrail", strings.Replace(clitest.AnonymousRead("x", "203.0.113.7", "2026-01-14T00:00:00Z"), "}}", ",}}", 1))
-	settled(a, broken)
-	settled(a, odd) // another lane reads it
+	processed(a, broken)
+	processed(a, odd) // another lane reads it
 
 	e := expect(cli.ExitOK, "all instances run the rules of this configuration", "doctor")
 	if strings.Contains(e.Stdout, "warn ") || strings.Contains(e.Stdout, "FAIL") || !strings.HasSuffix(e.Stderr, "0 warnings, 0 failed\n") {
@@ -90,6 +90,24 @@ func TestOperate(t *testing.T) {
 	expect(cli.ExitOK, "removed ask-group-one-0", "leave", "one")
 	expect(cli.ExitUsage, "they have members of: none else", "leave", "one")
 	expect(cli.ExitOK, "no worker runs this stage", "doctor")
+}
+
+// processed waits until the workers have processed an event.
+func processed(a *clitest.Deployment, event string) {
+	a.T.Helper()
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) { // between two questions to a broker
+		e := execute(a.T, nil, "explain", "--json", "-c", a.Config, event)
+		var v struct{ Message struct{ State string } }
+		if err := json.Unmarshal([]byte(e.Stdout), &v); e.Code != cli.ExitOK || err != nil {
+			a.T.Fatalf("explain %s: exit code %d, %v\n%s%s", event, e.Code, err, e.Stdout, e.Stderr)
+		}
+		if v.Message.State != "not_read" {
+			return
+		}
+		if time.Since(began) > 20*time.Second {
+			a.T.Fatalf("%s is not processed: %+v", event, v)
+		}
+	}
 }
 
 // forge puts a key into a state directory that no changelog has.

@@ -12,6 +12,7 @@ import (
 
 	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/cmd/firstseen/internal/demo"
+	"firstseen/cmd/firstseen/internal/explain"
 	"firstseen/cmd/firstseen/internal/operate"
 	"firstseen/cmd/firstseen/internal/ruletest"
 	"firstseen/cmd/firstseen/internal/scan"
@@ -33,7 +34,7 @@ type commands struct {
 	Allowlist allowlistCmd        `cmd:"" help:"Ask the allowlists of rules about an address."`
 	Bootstrap bootstrapCmd        `cmd:"" help:"Teach a deployment from older logs what is not new, without alerts."`
 	Replay    replayCmd           `cmd:"" help:"Tell what other rules would have alerted: a range of the topics, or files, compared with what did."`
-	Explain   explainCmd          `cmd:"" help:"Say why an event did or did not alert, rule by rule."`
+	Explain   explain.Command     `cmd:"" help:"Say why an event did or did not alert, rule by rule."`
 	Topics    operate.Topics      `cmd:"" help:"Plan, create or check the topics of a deployment."`
 	Tail      operate.Tail        `cmd:"" help:"Print alerts as they are committed."`
 	Gen       genCmd              `cmd:"" help:"Write realistic CloudTrail records and S3 access log lines to a file or a topic."`

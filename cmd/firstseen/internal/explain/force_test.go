@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"os"
@@ -18,7 +18,7 @@ const (
 // Of an event that was written before a rule came, the answer says that and nothing about windows and terms that others
 // made since. About an event of the minute around it nothing is claimed.
 func TestExplainRuleCameLater(t *testing.T) {
-	a := clitest.Deploy(t, &commands{}, func(*clitest.Deployment) {})
+	a := clitest.Deploy(t, commands(), func(*clitest.Deployment) {})
 	listed := func(id, address, at string) string {
 		return strings.Replace(clitest.AnonymousRead(id, address, "2026-01-02T"+at+":00Z"), "GetObject", "ListBuckets", 1)
 	}

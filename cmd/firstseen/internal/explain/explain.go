@@ -1,4 +1,5 @@
-package main
+// Package explain says of an event why it did alert or did not, rule by rule, and what of that is known for certain.
+package explain
 
 import (
 	"context"
@@ -19,7 +20,8 @@ import (
 	"firstseen/schemas"
 )
 
-type explainCmd struct {
+// Command is firstseen explain.
+type Command struct {
 	deployment.Flags `embed:""`
 	Rules            []string  `sep:"none" placeholder:"PATH" help:"Rule file, or directory of them, beside those of the configuration; the same id replaces. May be given several times."`
 	Strict           bool      `help:"Both built-in rules to the letter."`
@@ -33,9 +35,9 @@ type explainCmd struct {
 	Event            string    `arg:"" name:"event" help:"FILE, - for standard input, or TOPIC/PARTITION/OFFSET."`
 }
 
-// explain is one run of the command.
-type explain struct {
-	*explainCmd
+// inquiry is one run of the command.
+type inquiry struct {
+	*Command
 	cfg      *config.Config
 	worker   processor.Config
 	set      *rules.Set
@@ -48,7 +50,7 @@ type explain struct {
 
 // Run explains one event. What was seen is asked of the brokers if the event is there or the configuration names any, of
 // a directory with --state, and of nobody else: then the answer says what it depends on.
-func (c *explainCmd) Run(a *cli.App) error {
+func (c *Command) Run(a *cli.App) error {
 	x, err := c.open(a)
 	if err != nil {
 		return cli.Usage(err)
@@ -95,8 +97,8 @@ func (c *explainCmd) Run(a *cli.App) error {
 }
 
 // open loads the configuration and the rules.
-func (c *explainCmd) open(a *cli.App) (x *explain, err error) {
-	x = &explain{explainCmd: c, now: time.Now().UnixMilli()}
+func (c *Command) open(a *cli.App) (x *inquiry, err error) {
+	x = &inquiry{Command: c, now: time.Now().UnixMilli()}
 	if !c.Now.IsZero() {
 		x.now = c.Now.UnixMilli()
 	}
@@ -119,7 +121,7 @@ func (c *explainCmd) open(a *cli.App) (x *explain, err error) {
 }
 
 // connect opens what the store's knowledge is asked of.
-func (x *explain) connect(a *cli.App, inKafka bool) (err error) {
+func (x *inquiry) connect(a *cli.App, inKafka bool) (err error) {
 	switch {
 	case x.State != "":
 		x.lookup, err = deployment.OpenStateDir(x.State, x.worker)
@@ -130,7 +132,7 @@ func (x *explain) connect(a *cli.App, inKafka bool) (err error) {
 }
 
 // pickRecord reads the message from its topic.
-func (x *explain) pickRecord(ctx context.Context, topic string, partition int32, offset int64) (*picked, error) {
+func (x *inquiry) pickRecord(ctx context.Context, topic string, partition int32, offset int64) (*picked, error) {
 	r, err := x.lookup.Record(ctx, topic, partition, offset)
 	if errors.Is(err, processor.ErrNoRecord) || errors.Is(err, processor.ErrNoTopic) {
 		return nil, cli.Usage(err)

@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"errors"
@@ -63,7 +63,7 @@ func parseOffset(text string) (topic string, partition int32, offset int64, ok b
 }
 
 // pickFile finds the record in a file or in standard input. Without --line the records of all its values count.
-func (x *explain) pickFile(a *cli.App) (*picked, error) {
+func (x *inquiry) pickFile(a *cli.App) (*picked, error) {
 	in := logfiles.File{Path: x.Event}
 	if x.Event != "-" {
 		var err error
@@ -167,12 +167,12 @@ func (l *recordList) String() string {
 }
 
 // decoder returns one like the worker's, or one for all fields that there are, and those that rules use.
-func (x *explain) decoder(layout *schemas.Layout) *schemas.Decoder {
+func (x *inquiry) decoder(layout *schemas.Layout) *schemas.Decoder {
 	return schemas.NewDecoder(schemas.Config{Layout: layout, Filters: x.set.Filters(), Bounds: x.bounds, ValidateAll: x.validate, Strict: x.set.Strict(), Owners: x.set.Owners()})
 }
 
 // decode finds out what the record is, and what the rules make of it.
-func (x *explain) decode(p *picked) error {
+func (x *inquiry) decode(p *picked) error {
 	var failed error
 	at := &recordSink{index: p.index, event: func(e *schemas.Event) {
 		p.found, p.id, p.time, p.flags, p.data, p.raw = true, string(e.ID()), e.Time, e.Flags, e.Dataset, append([]byte(nil), e.Raw...)

@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 )
 
 // settled explains an event when the workers have processed it.
-func settled(a *clitest.Deployment, event string, args ...string) explainView {
+func settled(a *clitest.Deployment, event string, args ...string) view {
 	a.T.Helper()
 	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) { // between two questions to a broker
 		v := explained(a.T, "", append(args, "-c", a.Config, event)...)
@@ -28,7 +28,7 @@ func settled(a *clitest.Deployment, event string, args ...string) explainView {
 // joined, the dead letter; and by what they know where they wrote nothing.
 func TestExplainKafka(t *testing.T) {
 	var early string
-	a := clitest.Deploy(t, &commands{}, func(a *clitest.Deployment) {
+	a := clitest.Deploy(t, commands(), func(a *clitest.Deployment) {
 		early = a.Add("cloudtrail", clitest.AnonymousRead("z", "203.0.113.9", "2026-01-02T00:00:00Z"))
 	})
 	line := func(id, at string) string {

@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"cmp"
@@ -213,7 +213,7 @@ func shownGroup(rule, group string) string {
 }
 
 // answers are the sentences that come first. Rules that do not look at such records are not worth one.
-func (v *explainView) answers(p *picked) (list []string) {
+func (v *view) answers(p *picked) (list []string) {
 	if v.Dead != nil {
 		list = append(list, v.deadAnswer())
 	}
@@ -247,7 +247,7 @@ func (v *explainView) answers(p *picked) (list []string) {
 
 // deadAnswer is what is said of a dead letter. Where a rule had an error on the record the others decide about it all
 // the same.
-func (v *explainView) deadAnswer() string {
+func (v *view) deadAnswer() string {
 	detail := show.Text(v.Dead.Detail, 300)
 	if v.Dead.Unparsed {
 		return fmt.Sprintf("No alert: no rule can match the record, so workers do not parse it; if they did it would be a dead letter (%s): %s", v.Dead.Reason, detail)

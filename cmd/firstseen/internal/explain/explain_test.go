@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"encoding/json"
@@ -12,10 +12,10 @@ import (
 )
 
 // explained runs the command with --json on standard input or on an event in Kafka, and must end well.
-func explained(t *testing.T, stdin string, args ...string) explainView {
+func explained(t *testing.T, stdin string, args ...string) view {
 	t.Helper()
 	e := execute(t, strings.NewReader(stdin), append([]string{"explain", "--json"}, args...)...)
-	var v explainView
+	var v view
 	if err := json.Unmarshal([]byte(e.Stdout), &v); e.Code != cli.ExitOK || err != nil {
 		t.Fatalf("explain %v: exit code %d, %v\n%s%s", args, e.Code, err, e.Stdout, e.Stderr)
 	}
@@ -23,7 +23,7 @@ func explained(t *testing.T, stdin string, args ...string) explainView {
 }
 
 // of returns what is said about a rule.
-func (v explainView) of(t *testing.T, id string) ruleView {
+func (v view) of(t *testing.T, id string) ruleView {
 	t.Helper()
 	i := slices.IndexFunc(v.Rules, func(r ruleView) bool { return r.Rule == id })
 	if i < 0 {
@@ -161,31 +161,5 @@ func TestExplainWithState(t *testing.T) {
 	}
 	if e := execute(t, nil, "state", "get", "--state", dir, "192.0.2.77"); e.Code != cli.ExitOK || !strings.HasPrefix(e.Stdout, "nothing is known of 192.0.2.77") {
 		t.Errorf("state get: %d\n%s%s", e.Code, e.Stdout, e.Stderr)
-	}
-}
-
-// Of rules that a directory's scan had and state get has not, terms have no name; a rule that nobody knows is refused.
-func TestStateGetRules(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "state")
-	rule := clitest.Write(t, "terms.yaml", "id: acme.terms\nname: T\ndataset: aws.cloudtrail\nseverity: low\nquery: 'event.action: GetObject'\nnew_terms: {fields: [event.id], history: 7d}\n")
-	alertsOf(t, "--rules", rule, "--preset", "aws-s3-unauthenticated-reads", "--state", dir, clitest.Write(t, "log", clitest.AnonymousRead("e1", "203.0.113.7", "2026-01-02T00:00:00Z")+"\n"))
-	for _, c := range []struct {
-		args string
-		code int
-		says string
-	}{
-		{"e1", cli.ExitOK, "(gone, or not given with --rules; state "},
-		{"--rules " + rule + " e1", cli.ExitOK, "e1     acme.terms  2026-01-02T00:00:00Z"},
-		{"--rules " + rule + " --rule acme.terms e1", cli.ExitOK, "e1     acme.terms  2026-01-02T00:00:00Z"},
-		{"--preset aws-s3-unauthenticated-reads --rule aws-s3-unauthenticated-reads 203.0.113.7", cli.ExitOK, "203.0.113.7  aws-s3-unauthenticated-reads  "},
-		{"--rules " + rule + " --rule acme.term e1", cli.ExitUsage, `--rule acme.term: no such rule (did you mean "acme.terms"?); a rule of a file of yours needs --rules PATH`},
-		{"--rule acme.terms e1", cli.ExitUsage, "--rule acme.terms: no such rule; a rule of a file of yours needs --rules PATH"},
-		{"--rule aws-s3-unauthenticated-reads 203.0.113.7", cli.ExitUsage, "no such rule is loaded; it is a preset: add --preset aws-s3-unauthenticated-reads"},
-		{"--rule " + clitest.IPListRule + " 203.0.113.7", cli.ExitUsage, "the rule has no new_terms"},
-	} {
-		e := execute(t, nil, append([]string{"state", "get", "--state", dir}, strings.Fields(c.args)...)...)
-		if e.Code != c.code || !strings.Contains(e.Stdout+e.Stderr, c.says) {
-			t.Errorf("state get %s: exit code %d\n%s%swant %d, %s", c.args, e.Code, e.Stdout, e.Stderr, c.code, c.says)
-		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"cmp"
@@ -21,7 +21,7 @@ func (s *sheet) line(name, format string, args ...any) {
 
 // print writes the answer, and below it what it is made of. Rules that do not match are shown with their queries if
 // there are few of them, or if one was asked for.
-func (v *explainView) print(w io.Writer, asked bool) error {
+func (v *view) print(w io.Writer, asked bool) error {
 	s := new(sheet)
 	for _, a := range v.Answer {
 		fmt.Fprintln(s, a)
@@ -54,7 +54,7 @@ func (v *explainView) print(w io.Writer, asked bool) error {
 	return err
 }
 
-func (v *explainView) printMessage(s *sheet) {
+func (v *view) printMessage(s *sheet) {
 	m := &v.Message
 	fmt.Fprintf(s, "\nrecord\n")
 	if m.Topic != "" {

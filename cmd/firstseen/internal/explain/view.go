@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"context"
@@ -30,8 +30,8 @@ const (
 
 var decisions = []string{madeAlert, madeHeld, joinedWindow, wouldAlert, isWaiting, isDead, notKnown, wasLearned, notInForce, noAlert, wouldNotAlert, noMatch}
 
-// explainView is everything that is said about an event. Times are RFC 3339.
-type explainView struct {
+// view is everything that is said about an event. Times are RFC 3339.
+type view struct {
 	Answer  []string    `json:"answer"` // sentences, the most telling first
 	Message messageView `json:"message"`
 	Event   *eventView  `json:"event,omitempty"` // not of a dead letter, nor of what is skipped
@@ -104,10 +104,10 @@ type listView struct {
 }
 
 // view says all that is known.
-func (x *explain) view(ctx context.Context, p *picked) (*explainView, error) {
+func (x *inquiry) view(ctx context.Context, p *picked) (*view, error) {
 	hash := x.set.Hash()
-	v := &explainView{Message: x.messageView(p), Dead: p.dead, Rules: []ruleView{}, Store: storeView{Ruleset: fmt.Sprintf("%x", hash)}}
-	k := &knowledge{explain: x, picked: p}
+	v := &view{Message: x.messageView(p), Dead: p.dead, Rules: []ruleView{}, Store: storeView{Ruleset: fmt.Sprintf("%x", hash)}}
+	k := &knowledge{inquiry: x, picked: p}
 	if err := k.look(ctx, v); err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (x *explain) view(ctx context.Context, p *picked) (*explainView, error) {
 	return v, nil
 }
 
-func (x *explain) messageView(p *picked) messageView {
+func (x *inquiry) messageView(p *picked) messageView {
 	m := &p.message
 	v := messageView{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, File: m.File, Line: m.Line, Records: p.records, Index: p.index, State: "unknown"}
 	if x.record != nil && m.Timestamp >= 0 {

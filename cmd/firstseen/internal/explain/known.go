@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"context"
@@ -88,7 +88,7 @@ type alertFound struct {
 
 // knowledge is what can be found out about the event beyond itself.
 type knowledge struct {
-	*explain
+	*inquiry
 	picked   *picked
 	outcomes []outcome
 	position string
@@ -105,7 +105,7 @@ func (k *knowledge) topic() string {
 }
 
 // look finds out what comes of the event, and what is known about that.
-func (k *knowledge) look(ctx context.Context, v *explainView) error {
+func (k *knowledge) look(ctx context.Context, v *view) error {
 	k.position = nowhere
 	v.Store.From = "not known: no broker was asked; give -c FILE for what the workers have seen, or --state DIR"
 	if k.picked.found {
@@ -173,7 +173,7 @@ func (k *knowledge) follow() (err error) {
 }
 
 // lookDir says what a directory is.
-func (k *knowledge) lookDir(v *explainView) error {
+func (k *knowledge) lookDir(v *view) error {
 	infos, err := k.lookup.Ranges()
 	if err != nil {
 		return err
@@ -195,7 +195,7 @@ func (k *knowledge) lookDir(v *explainView) error {
 }
 
 // lookBroker finds out how far the workers have come, and what they wrote about the event.
-func (k *knowledge) lookBroker(ctx context.Context, v *explainView) error {
+func (k *knowledge) lookBroker(ctx context.Context, v *view) error {
 	v.Store.From = "what the workers of " + k.cfg.App + " have committed, read " + show.Time(time.Now().UnixMilli())
 	v.Store.Unlike = !k.lookup.HasRuleset(k.set.Hash())
 	for i := range k.outcomes {
@@ -355,7 +355,7 @@ func sameGroup(o *outcome, key string) bool {
 }
 
 // findDeadLetter looks for the record in the topic of dead letters.
-func (k *knowledge) findDeadLetter(ctx context.Context, v *explainView) error {
+func (k *knowledge) findDeadLetter(ctx context.Context, v *view) error {
 	if k.record == nil || k.position == onTheWay {
 		return nil
 	}
