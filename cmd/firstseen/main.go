@@ -14,6 +14,7 @@ import (
 	"firstseen/cmd/firstseen/internal/demo"
 	"firstseen/cmd/firstseen/internal/explain"
 	"firstseen/cmd/firstseen/internal/operate"
+	"firstseen/cmd/firstseen/internal/replay"
 	"firstseen/cmd/firstseen/internal/ruletest"
 	"firstseen/cmd/firstseen/internal/scan"
 	"firstseen/cmd/firstseen/internal/worker"
@@ -32,8 +33,8 @@ type commands struct {
 	Import    importCmd           `cmd:"" help:"Make rule files of Elastic's or Panther's rules."`
 	Rules     rulesCmd            `cmd:"" help:"List rules, show one as it is loaded, begin a new one."`
 	Allowlist allowlistCmd        `cmd:"" help:"Ask the allowlists of rules about an address."`
-	Bootstrap bootstrapCmd        `cmd:"" help:"Teach a deployment from older logs what is not new, without alerts."`
-	Replay    replayCmd           `cmd:"" help:"Tell what other rules would have alerted: a range of the topics, or files, compared with what did."`
+	Bootstrap replay.Bootstrap    `cmd:"" help:"Teach a deployment from older logs what is not new, without alerts."`
+	Replay    replay.Command      `cmd:"" help:"Tell what other rules would have alerted: a range of the topics, or files, compared with what did."`
 	Explain   explain.Command     `cmd:"" help:"Say why an event did or did not alert, rule by rule."`
 	Topics    operate.Topics      `cmd:"" help:"Plan, create or check the topics of a deployment."`
 	Tail      operate.Tail        `cmd:"" help:"Print alerts as they are committed."`

@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"encoding/json"
@@ -21,7 +21,7 @@ import (
 type replayed struct{ *clitest.Past }
 
 // replay runs the command and returns its report.
-func (d *replayed) replay(args ...string) (r replayReport) {
+func (d *replayed) replay(args ...string) (r report) {
 	d.T.Helper()
 	e := execute(d.T, nil, append([]string{"replay", "-c", d.File, "--json"}, args...)...)
 	if e.Code != cli.ExitOK {
@@ -34,7 +34,7 @@ func (d *replayed) replay(args ...string) (r replayReport) {
 }
 
 // sum adds up the rules of a report.
-func (r replayReport) sum() (s ruleDiff) {
+func (r report) sum() (s ruleDiff) {
 	for _, d := range r.Rules {
 		s.Would, s.Did, s.Same, s.Moved, s.Added, s.Gone = s.Would+d.Would, s.Did+d.Did, s.Same+d.Same, s.Moved+d.Moved, s.Added+d.Added, s.Gone+d.Gone
 		s.WouldCaps, s.DidCaps = s.WouldCaps+d.WouldCaps, s.DidCaps+d.DidCaps
@@ -130,7 +130,7 @@ func TestReplayOfCandidates(t *testing.T) {
 		return path
 	}
 	builtin := func(file string, changes ...string) string {
-		text, err := os.ReadFile("../../rules/builtin/" + file)
+		text, err := os.ReadFile("../../../../rules/builtin/" + file)
 		if err != nil {
 			t.Fatal(err)
 		}

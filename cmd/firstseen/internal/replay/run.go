@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"bufio"
@@ -21,8 +21,8 @@ import (
 
 // How many messages, and how many records of them, are processed at a time.
 const (
-	replayMessages = 1000
-	replayRecords  = 100_000
+	batchMessages = 1000
+	batchRecords  = 100_000
 )
 
 // run reads the logs through the pipelines, then what did alert, and compares.
@@ -35,7 +35,7 @@ func (r *replay) run() error {
 			return
 		}
 		if dead[d.Reason] == nil {
-			at := replayOrigin{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, File: m.File, Line: d.Line, Index: d.Index}
+			at := origin{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, File: m.File, Line: d.Line, Index: d.Index}
 			dead[d.Reason] = &deadLetterSort{Reason: d.Reason, First: at.String(), Detail: d.Detail}
 		}
 		dead[d.Reason].Count++
@@ -87,7 +87,7 @@ func (r *replay) addPipeline(set *rules.Set, to *alertSet, dead func(*schemas.Me
 	cfg := stage.PipelineConfig{
 		Ingest: stage.IngestConfig{Decoder: schemas.Config{Bounds: r.cfg.Bounds, ValidateAll: r.cfg.ValidateAll, Strict: set.Strict()}, Dead: dead},
 		Group:  stage.GroupConfig{CloseAfter: r.cfg.CloseAfter.Milliseconds()},
-		Batch:  replayMessages,
+		Batch:  batchMessages,
 		Emit: func(out stage.Output) {
 			header := func(name string) string {
 				for _, h := range out.Headers {
@@ -110,7 +110,7 @@ func (r *replay) addPipeline(set *rules.Set, to *alertSet, dead func(*schemas.Me
 	return err
 }
 
-func (r *replay) add(to *alertSet, a *replayAlert) {
+func (r *replay) add(to *alertSet, a *comparedAlert) {
 	if r.wanted(a.Rule) {
 		to.add(a)
 	}
@@ -137,7 +137,7 @@ func (r *replay) message(m schemas.Message, in, learn bool) error {
 			r.report.WarmUp++
 		}
 	}
-	if r.records < replayRecords {
+	if r.records < batchRecords {
 		return nil
 	}
 	r.records = 0
@@ -195,7 +195,7 @@ func (r *replay) readAlertFile(name string) error {
 
 // readAlertTopics reads the deployment's alerts, and those it suppressed.
 func (r *replay) readAlertTopics() error {
-	from, source := processor.Earliest, r.source.(*replayRange)
+	from, source := processor.Earliest, r.source.(*topicRange)
 	if !source.first.IsZero() {
 		from = processor.PointAt(source.first.Add(-alertSlack)) // none is older than its event, but for clocks that differ
 	}

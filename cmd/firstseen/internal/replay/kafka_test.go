@@ -1,6 +1,6 @@
 //go:build kafka
 
-package main
+package replay
 
 import (
 	"fmt"

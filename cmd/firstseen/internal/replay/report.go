@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"maps"
@@ -7,11 +7,11 @@ import (
 	"firstseen/schemas"
 )
 
-// replayReport is what replay --json prints.
-type replayReport struct {
+// report is what replay --json prints.
+type report struct {
 	From        string           `json:"from,omitempty"` // Kafka timestamp of the first record of the range, RFC 3339
 	To          string           `json:"to,omitempty"`   // and the highest
-	Partitions  []replaySpan     `json:"partitions,omitempty"`
+	Partitions  []span           `json:"partitions,omitempty"`
 	Files       int              `json:"files,omitempty"`
 	Records     int64            `json:"records"` // of logs, decoded
 	WarmUp      int64            `json:"warm_up"` // Kafka records before the range
@@ -25,8 +25,8 @@ type replayReport struct {
 	Notes       []string         `json:"notes"`
 }
 
-// replaySpan is the range in one partition: offsets, To is the first behind it.
-type replaySpan struct {
+// span is the range in one partition: offsets, To is the first behind it.
+type span struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
 	Begin     int64  `json:"begin"` // of the warm-up
@@ -52,7 +52,7 @@ type ruleDiff struct {
 
 // changedAlert is an alert of one side. Suppressed is why the other side has it, but held it back.
 type changedAlert struct {
-	replayAlert
+	comparedAlert
 	OtherSide string `json:"suppressed_on_the_other_side,omitempty"`
 }
 
@@ -65,7 +65,7 @@ type deadLetterSort struct {
 }
 
 // fill counts what a comparison found. only has the rules to report; empty: all.
-func (r *replayReport) fill(c *comparison, would, did *alertSet, rules []string) {
+func (r *report) fill(c *comparison, would, did *alertSet, rules []string) {
 	byID := map[string]*ruleDiff{}
 	of := func(rule string) *ruleDiff {
 		if byID[rule] == nil {
@@ -136,10 +136,10 @@ func (r *replayReport) fill(c *comparison, would, did *alertSet, rules []string)
 	for _, rule := range slices.Sorted(maps.Keys(byID)) {
 		r.Rules = append(r.Rules, byID[rule])
 	}
-	byTime := func(a, b changedAlert) int { return byTime(&a.replayAlert, &b.replayAlert) }
+	byTime := func(a, b changedAlert) int { return byTime(&a.comparedAlert, &b.comparedAlert) }
 	slices.SortFunc(r.Added, byTime)
 	slices.SortFunc(r.Gone, byTime)
 }
 
 // differs says whether an alert was added or is gone.
-func (r *replayReport) differs() bool { return len(r.Added)+len(r.Gone) > 0 }
+func (r *report) differs() bool { return len(r.Added)+len(r.Gone) > 0 }

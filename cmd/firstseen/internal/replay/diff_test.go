@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"fmt"
@@ -19,7 +19,7 @@ import (
 // range. Then the minute, the event, what it is about, and why it is suppressed if it is: w10:e1:a, do70:e2:a:shadow.
 // An alert about capital letters has a window of an hour, or of two if there is an x in its event.
 func sides(text string) (would, did *alertSet) {
-	inside := func(a *replayAlert) bool { return a.outside }
+	inside := func(a *comparedAlert) bool { return a.outside }
 	would, did = newAlertSet(inside), newAlertSet(inside)
 	for word := range strings.FieldsSeq(text) {
 		part := append(strings.Split(word, ":"), "")
@@ -27,7 +27,7 @@ func sides(text string) (would, did *alertSet) {
 		if word[0] == 'd' {
 			set = did
 		}
-		a := &replayAlert{Rule: "r", ID: part[1] + part[2], Suppressed: part[3], Origin: replayOrigin{File: part[1]}}
+		a := &comparedAlert{Rule: "r", ID: part[1] + part[2], Suppressed: part[3], Origin: origin{File: part[1]}}
 		if a.outside = when[0] == 'o'; a.outside {
 			when = when[1:]
 		}
@@ -45,7 +45,7 @@ func sides(text string) (would, did *alertSet) {
 // told compares and tells the result in a few words: the ids of the alerts under what they are.
 func told(text string) string {
 	would, did := sides(text)
-	var r replayReport
+	var r report
 	r.fill(compareAlerts(would, did, func(string) int64 { return 100 }), would, did, nil)
 	var s []string
 	for _, d := range r.Rules {
@@ -148,7 +148,7 @@ func TestReadAlert(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	read := map[alert.Format][]*replayAlert{}
+	read := map[alert.Format][]*comparedAlert{}
 	cfg := stage.PipelineConfig{
 		Group: stage.GroupConfig{Formats: []alert.Format{alert.ECS, alert.OCSF, alert.Avro, alert.Panther}},
 		Emit: func(out stage.Output) {
@@ -182,7 +182,7 @@ func TestReadAlert(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
-	show := func(a *replayAlert, full bool) string {
+	show := func(a *comparedAlert, full bool) string {
 		s := fmt.Sprintln(a.ID, a.Rule, a.kind, a.Suppressed, a.Title, a.Reason, a.Source)
 		if full {
 			s += fmt.Sprintln(a.Time, a.Terms, a.Group, a.Origin, a.at, a.end)
@@ -206,7 +206,7 @@ func TestReadAlert(t *testing.T) {
 				t.Errorf("%s: %s\nwant %s", f, got, want)
 			}
 		}
-		s := newAlertSet(func(*replayAlert) bool { return false })
+		s := newAlertSet(func(*comparedAlert) bool { return false })
 		for _, a := range list {
 			s.add(a)
 		}

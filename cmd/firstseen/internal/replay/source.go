@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"context"
@@ -20,8 +20,8 @@ import (
 // alertSlack is how much the clock of a worker may be behind that of whoever wrote the logs.
 const alertSlack = time.Hour
 
-// replayRange is a range of the source topics.
-type replayRange struct {
+// topicRange is a range of the source topics.
+type topicRange struct {
 	*processor.Range
 	bar         *show.Bar
 	first       time.Time // Kafka timestamp of the first record read
@@ -31,7 +31,7 @@ type replayRange struct {
 }
 
 // openRange finds the range's offsets.
-func (r *replay) openRange() (*replayRange, error) {
+func (r *replay) openRange() (*topicRange, error) {
 	now := time.Now()
 	from, err := processor.ParsePoint(r.From, now)
 	if err != nil {
@@ -51,7 +51,7 @@ func (r *replay) openRange() (*replayRange, error) {
 		}
 		warm = time.Duration(d)
 	}
-	s := &replayRange{alerts: func() int64 { return r.would.n }}
+	s := &topicRange{alerts: func() int64 { return r.would.n }}
 	if s.Range, err = processor.OpenRange(r.app.Ctx, r.cfg, from, to); err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (r *replay) openRange() (*replayRange, error) {
 	return s, nil
 }
 
-func (s *replayRange) each(ctx context.Context, fn func(m schemas.Message, in, learn bool) error) error {
+func (s *topicRange) each(ctx context.Context, fn func(m schemas.Message, in, learn bool) error) error {
 	defer s.bar.Clear()
 	done := int64(0)
 	return s.Each(ctx, func(rec *kgo.Record) error {
@@ -95,17 +95,17 @@ func (s *replayRange) each(ctx context.Context, fn func(m schemas.Message, in, l
 
 // outside goes by the event that the alert shows. A document that does not say where that was read is told by its time.
 // What a threshold decided later than the range reaches was not decided in it.
-func (s *replayRange) outside(a *replayAlert, made bool) bool {
+func (s *topicRange) outside(a *comparedAlert, made bool) bool {
 	if a.Origin.Topic == "" {
 		return a.at < s.begin.UnixMilli() || a.at > s.last.UnixMilli()
 	}
 	return !s.Contains(a.Origin.Topic, a.Origin.Partition, a.Origin.Offset) || made && a.reached > s.last.UnixMilli()
 }
 
-func (s *replayRange) describe(r *replayReport) {
+func (s *topicRange) describe(r *report) {
 	for _, p := range s.Spans() {
 		if p.From < p.To {
-			r.Partitions = append(r.Partitions, replaySpan{p.Topic, p.Partition, p.Begin, p.From, p.To})
+			r.Partitions = append(r.Partitions, span{p.Topic, p.Partition, p.Begin, p.From, p.To})
 		}
 	}
 	if !s.begin.IsZero() {
@@ -113,8 +113,8 @@ func (s *replayRange) describe(r *replayReport) {
 	}
 }
 
-// replayFiles is files, read one after the other.
-type replayFiles struct {
+// logFiles is files, read one after the other.
+type logFiles struct {
 	app    *cli.App
 	inputs []logfiles.File
 	bounds schemas.Bounds
@@ -122,16 +122,16 @@ type replayFiles struct {
 	bar    *show.Bar
 }
 
-func openReplayFiles(c *replayCmd, a *cli.App, bounds schemas.Bounds) (*replayFiles, error) {
+func openFiles(c *Command, a *cli.App, bounds schemas.Bounds) (*logFiles, error) {
 	inputs, err := logfiles.Find(c.Paths)
 	if err != nil {
 		return nil, cli.Usage(err)
 	}
 	format, _ := schemas.ParseFormat(c.Format)
-	return &replayFiles{app: a, inputs: inputs, bounds: bounds, format: format, bar: show.NewBar(a.Stderr, logfiles.Size(inputs))}, nil
+	return &logFiles{app: a, inputs: inputs, bounds: bounds, format: format, bar: show.NewBar(a.Stderr, logfiles.Size(inputs))}, nil
 }
 
-func (s *replayFiles) each(ctx context.Context, fn func(m schemas.Message, in, learn bool) error) error {
+func (s *logFiles) each(ctx context.Context, fn func(m schemas.Message, in, learn bool) error) error {
 	defer s.bar.Clear()
 	now := time.Now().UnixMilli()
 	for _, in := range s.inputs {
@@ -142,7 +142,7 @@ func (s *replayFiles) each(ctx context.Context, fn func(m schemas.Message, in, l
 	return nil
 }
 
-func (s *replayFiles) read(ctx context.Context, in logfiles.File, now int64, fn func(m schemas.Message, in, learn bool) error) error {
+func (s *logFiles) read(ctx context.Context, in logfiles.File, now int64, fn func(m schemas.Message, in, learn bool) error) error {
 	r, err := in.Open(ctx, s.app.Stdin)
 	if err != nil {
 		return err
@@ -167,8 +167,8 @@ func (s *replayFiles) read(ctx context.Context, in logfiles.File, now int64, fn 
 	}
 }
 
-func (s *replayFiles) outside(*replayAlert, bool) bool { return false }
+func (s *logFiles) outside(*comparedAlert, bool) bool { return false }
 
-func (s *replayFiles) describe(r *replayReport) {
+func (s *logFiles) describe(r *report) {
 	r.Files = len(s.inputs)
 }

@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"bytes"
@@ -10,18 +10,18 @@ import (
 	"firstseen/schemas/alert"
 )
 
-// replayAlert is what replay compares of an alert, read from the document of any format, and what it shows.
-type replayAlert struct {
-	ID         string       `json:"id"`
-	Rule       string       `json:"rule"`
-	Time       string       `json:"time,omitempty"` // of the event that decided, RFC 3339
-	Title      string       `json:"title"`
-	Reason     string       `json:"reason,omitempty"`
-	Source     string       `json:"source,omitempty"`
-	Terms      []string     `json:"terms,omitempty"` // of a rule with new terms
-	Group      string       `json:"group,omitempty"` // of a rule with a dedup window
-	Origin     replayOrigin `json:"origin"`
-	Suppressed string       `json:"suppressed,omitempty"` // why it went to the suppressed topic: cap, shadow, learning
+// comparedAlert is what replay compares of an alert, read from the document of any format, and what it shows.
+type comparedAlert struct {
+	ID         string   `json:"id"`
+	Rule       string   `json:"rule"`
+	Time       string   `json:"time,omitempty"` // of the event that decided, RFC 3339
+	Title      string   `json:"title"`
+	Reason     string   `json:"reason,omitempty"`
+	Source     string   `json:"source,omitempty"`
+	Terms      []string `json:"terms,omitempty"` // of a rule with new terms
+	Group      string   `json:"group,omitempty"` // of a rule with a dedup window
+	Origin     origin   `json:"origin"`
+	Suppressed string   `json:"suppressed,omitempty"` // why it went to the suppressed topic: cap, shadow, learning
 
 	kind    string // alert.Open, Closed, Overflow or Gap; empty: the document does not say
 	at      int64  // start of its window, or its time; Unix milliseconds
@@ -32,10 +32,10 @@ type replayAlert struct {
 
 // goes says that the alert went out, or would have but for its rule's cap: which alerts of many are over a cap is a
 // matter of their order. The others are suppressed for a reason of their own. No alert, nil, does not go out.
-func (a *replayAlert) goes() bool { return a != nil && (a.Suppressed == "" || a.Suppressed == "cap") }
+func (a *comparedAlert) goes() bool { return a != nil && (a.Suppressed == "" || a.Suppressed == "cap") }
 
 // heldWhy is the reason for which the alert is suppressed; empty if there is none, or no alert.
-func (a *replayAlert) heldWhy() string {
+func (a *comparedAlert) heldWhy() string {
 	if a == nil {
 		return ""
 	}
@@ -44,7 +44,7 @@ func (a *replayAlert) heldWhy() string {
 
 // about is what two alerts of one rule have in common if they are about the same, though of different events: the group,
 // or the terms. Empty: it has neither.
-func (a *replayAlert) about() string {
+func (a *comparedAlert) about() string {
 	switch {
 	case a.end != 0:
 		return a.Rule + "\x00group\x00" + a.Group
@@ -54,8 +54,8 @@ func (a *replayAlert) about() string {
 	return ""
 }
 
-// replayOrigin is where the event that an alert shows was read. Panther's documents do not say.
-type replayOrigin struct {
+// origin is where the event that an alert shows was read. Panther's documents do not say.
+type origin struct {
 	Topic     string `json:"topic,omitempty"`
 	Partition int32  `json:"partition"`
 	Offset    int64  `json:"offset"`
@@ -65,10 +65,10 @@ type replayOrigin struct {
 }
 
 // known says whether the document told.
-func (o replayOrigin) known() bool { return o.Topic != "" || o.File != "" }
+func (o origin) known() bool { return o.Topic != "" || o.File != "" }
 
 // String is topic/partition:offset or file:line, and which record of it unless it is the first.
-func (o replayOrigin) String() string {
+func (o origin) String() string {
 	s := fmt.Sprintf("%s:%d", o.File, o.Line)
 	switch {
 	case o.Topic != "":
@@ -92,7 +92,7 @@ type ownFacts struct {
 		ThresholdReached string `json:"threshold_reached"`
 	}
 	NewTerms   struct{ Values []string } `json:"new_terms"`
-	Origin     replayOrigin
+	Origin     origin
 	Suppressed struct{ Count int64 }
 }
 
@@ -125,7 +125,7 @@ type alertDocument struct {
 
 // readAlert reads a document that this program wrote, of any format; header has the Kafka headers, none of them for a
 // line of a file.
-func readAlert(value []byte, header func(string) string) (a *replayAlert, err error) {
+func readAlert(value []byte, header func(string) string) (a *comparedAlert, err error) {
 	if alert.Format(header("firstseen-format")) == alert.Avro {
 		a, err = readAvroAlert(value)
 	} else {
@@ -150,13 +150,13 @@ func readAlert(value []byte, header func(string) string) (a *replayAlert, err er
 	return a, nil
 }
 
-func readJSONAlert(value []byte) (*replayAlert, error) {
+func readJSONAlert(value []byte) (*comparedAlert, error) {
 	var d alertDocument
 	if err := json.Unmarshal(value, &d); err != nil {
 		return nil, err
 	}
 	own := &d.Firstseen
-	a := &replayAlert{Rule: d.Rule.ID, Time: d.Timestamp, Title: d.Message, Reason: d.Event.Reason, Source: d.Source.Address}
+	a := &comparedAlert{Rule: d.Rule.ID, Time: d.Timestamp, Title: d.Message, Reason: d.Event.Reason, Source: d.Source.Address}
 	switch {
 	case d.Unmapped.Firstseen.Alert.ID != "":
 		own = &d.Unmapped.Firstseen
@@ -176,7 +176,7 @@ func readJSONAlert(value []byte) (*replayAlert, error) {
 	return a, nil
 }
 
-func readAvroAlert(value []byte) (*replayAlert, error) {
+func readAvroAlert(value []byte) (*comparedAlert, error) {
 	var r alert.Record
 	if err := alert.DecodeAvro(value, &r); err != nil {
 		return nil, err
@@ -184,10 +184,10 @@ func readAvroAlert(value []byte) (*replayAlert, error) {
 	if r.Suppressed > 0 {
 		r.Status = alert.Overflow
 	}
-	return &replayAlert{
+	return &comparedAlert{
 		ID: r.ID, Rule: r.RuleID, Time: time.UnixMilli(r.Time).UTC().Format("2006-01-02T15:04:05.000Z"), Title: r.Title, Reason: r.Reason,
 		Source: r.SourceAddress, Terms: r.TermValues, Group: r.GroupKey, kind: r.Status,
-		Origin: replayOrigin{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, File: r.File, Line: r.Line, Index: r.Index},
+		Origin: origin{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, File: r.File, Line: r.Line, Index: r.Index},
 		at:     r.WindowStart, end: r.WindowEnd, reached: r.ThresholdReached,
 	}, nil
 }

@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"context"
@@ -20,7 +20,8 @@ import (
 	"firstseen/schemas/wire"
 )
 
-type bootstrapCmd struct {
+// Bootstrap is firstseen bootstrap.
+type Bootstrap struct {
 	deployment.Flags `embed:""`
 	Rule             []string `sep:"none" placeholder:"ID" help:"Teach only this rule. May be given several times. Default: all that remember terms."`
 	From             string   `placeholder:"POINT" help:"Read the source topics from there: a time (RFC 3339), a duration before now (30d), earliest, or offsets (cloudtrail/0:1200,cloudtrail/1:1180)."`
@@ -31,13 +32,13 @@ type bootstrapCmd struct {
 }
 
 // Help is what firstseen bootstrap --help says besides.
-func (c *bootstrapCmd) Help() string {
+func (c *Bootstrap) Help() string {
 	return "Fills what a deployment remembers from older logs, without alerts: files, or a range of the source topics. Workers may run, and " +
 		"need not. A rule that was added late, and whose findings are held back, alerts from then on."
 }
 
 // Run teaches, and says what came of it.
-func (c *bootstrapCmd) Run(a *cli.App) error {
+func (c *Bootstrap) Run(a *cli.App) error {
 	if (c.From == "") == (len(c.Paths) == 0) {
 		return cli.Usage(errors.New("name either files, or with --from a range of the source topics"))
 	}
@@ -87,7 +88,7 @@ func (c *bootstrapCmd) Run(a *cli.App) error {
 }
 
 // only returns the rules with all others off.
-func (c *bootstrapCmd) only(conf *config.Config, set *rules.Set) (*rules.Set, error) {
+func (c *Bootstrap) only(conf *config.Config, set *rules.Set) (*rules.Set, error) {
 	want := map[string]bool{}
 	for _, id := range c.Rule {
 		if r := set.Rule(id); r == nil || !r.HasTerms() {
@@ -121,15 +122,15 @@ func (c *bootstrapCmd) only(conf *config.Config, set *rules.Set) (*rules.Set, er
 	return only, err
 }
 
-func (c *bootstrapCmd) source(a *cli.App, cfg processor.Config) (logSource, error) {
-	as := &replayCmd{From: c.From, To: c.To, Warm: "0", Against: "rules", Format: c.Format, Paths: c.Paths}
+func (c *Bootstrap) source(a *cli.App, cfg processor.Config) (logSource, error) {
+	as := &Command{From: c.From, To: c.To, Warm: "0", Against: "rules", Format: c.Format, Paths: c.Paths}
 	if len(c.Paths) > 0 {
-		return openReplayFiles(as, a, cfg.Bounds)
+		return openFiles(as, a, cfg.Bounds)
 	}
-	return (&replay{replayCmd: as, app: a, cfg: cfg, would: newAlertSet(nil)}).openRange()
+	return (&replay{Command: as, app: a, cfg: cfg, would: newAlertSet(nil)}).openRange()
 }
 
-func (c *bootstrapCmd) tell(a *cli.App, done *processor.Bootstrapped, dead *output.DeadLetters) {
+func (c *Bootstrap) tell(a *cli.App, done *processor.Bootstrapped, dead *output.DeadLetters) {
 	fmt.Fprintf(a.Stderr, "%s read, %s matched\n", show.Plural(int64(done.Stats.Records), "record"), show.Grouped(done.Matches))
 	for _, d := range []schemas.Dataset{schemas.CloudTrail, schemas.S3Access} {
 		if x, ok := done.Read[d]; ok {

@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"encoding/json"
@@ -14,7 +14,7 @@ import (
 )
 
 // realRecords are of a real open bucket, see testdata/README.md.
-const realRecords = "../../testdata/honeybucket/oldest-first.ndjson"
+const realRecords = "../../../../testdata/honeybucket/oldest-first.ndjson"
 
 // TestReplayFiles replays real records, compared with what a scan of them said and with what other rules say.
 func TestReplayFiles(t *testing.T) {
@@ -22,7 +22,7 @@ func TestReplayFiles(t *testing.T) {
 	saved := clitest.Write(t, "alerts.json", e.Stdout)
 	lines := strings.SplitAfter(e.Stdout, "\n")
 	part := clitest.Write(t, "part.json", strings.Join(lines[:50], "")+"\n"+strings.Join(lines[52:], ""))
-	text, err := os.ReadFile("../../rules/builtin/aws_s3_unauthenticated_bucket_access_by_rare_source.yaml")
+	text, err := os.ReadFile("../../../../rules/builtin/aws_s3_unauthenticated_bucket_access_by_rare_source.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestReplayFiles(t *testing.T) {
 		{"--set rules.set=" + traffic.NewTermsRule + ".new_terms.history=30d --alerts " + saved, "90 92 90 0 0 2"},
 	} {
 		e := execute(t, nil, append(append([]string{"replay", "--json"}, strings.Fields(test.args)...), realRecords)...)
-		var r replayReport
+		var r report
 		if err := json.Unmarshal([]byte(e.Stdout), &r); err != nil || e.Code != cli.ExitOK {
 			t.Errorf("%s: exit code %d, %v\n%s", test.args, e.Code, err, e.Stderr)
 			continue

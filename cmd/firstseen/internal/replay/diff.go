@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"cmp"
@@ -11,19 +11,19 @@ import (
 // alertSet is one side of a comparison: what would alert, or what did. Updates of an alert, its other formats, and the
 // alert made once more are one.
 type alertSet struct {
-	byID    map[string]*replayAlert
+	byID    map[string]*comparedAlert
 	capped  map[string]bool  // ids of the alerts that say that a cap was reached
 	caps    map[string]int64 // how many of these each rule has, in the range
 	n       int64            // of byID, in the range
-	outside func(*replayAlert) bool
+	outside func(*comparedAlert) bool
 }
 
-func newAlertSet(outside func(*replayAlert) bool) *alertSet {
-	return &alertSet{byID: map[string]*replayAlert{}, capped: map[string]bool{}, caps: map[string]int64{}, outside: outside}
+func newAlertSet(outside func(*comparedAlert) bool) *alertSet {
+	return &alertSet{byID: map[string]*comparedAlert{}, capped: map[string]bool{}, caps: map[string]int64{}, outside: outside}
 }
 
 // add takes a document.
-func (s *alertSet) add(a *replayAlert) {
+func (s *alertSet) add(a *comparedAlert) {
 	a.outside = s.outside(a)
 	old := s.byID[a.ID]
 	switch {
@@ -47,8 +47,8 @@ func (s *alertSet) add(a *replayAlert) {
 
 // alertPair is an alert of each side, or of one alone.
 type alertPair struct {
-	Would *replayAlert `json:"would,omitempty"`
-	Did   *replayAlert `json:"did,omitempty"`
+	Would *comparedAlert `json:"would,omitempty"`
+	Did   *comparedAlert `json:"did,omitempty"`
 	// PartOf is the id of the other side's alert whose window has the events of this one: windows are anchored where the
 	// first one began, and over a stretch of time one more or less may fit.
 	PartOf string `json:"part_of,omitempty"`
@@ -57,7 +57,7 @@ type alertPair struct {
 // comparison pairs the alerts of two sides.
 type comparison struct {
 	history    func(rule string) int64 // milliseconds
-	would, did []*replayAlert          // not paired so far, by time
+	would, did []*comparedAlert        // not paired so far, by time
 	same       []alertPair             // the same id
 	moved      []alertPair             // the same group or terms at about the same time, or the same event
 }
@@ -66,34 +66,34 @@ type comparison struct {
 // is about: terms within the rule's history, windows that overlap.
 func compareAlerts(would, did *alertSet, history func(rule string) int64) *comparison {
 	c := &comparison{history: history, would: slices.SortedFunc(maps.Values(would.byID), byTime), did: slices.SortedFunc(maps.Values(did.byID), byTime)}
-	windows := map[string][]*replayAlert{}
+	windows := map[string][]*comparedAlert{}
 	for _, a := range slices.Concat(c.would, c.did) {
 		if a.end != 0 {
 			windows[a.about()] = append(windows[a.about()], a)
 		}
 	}
-	always := func(_, _ *replayAlert) bool { return true }
-	c.pair(&c.same, func(a *replayAlert) string { return a.ID }, always)
-	c.pair(&c.moved, func(a *replayAlert) string {
+	always := func(_, _ *comparedAlert) bool { return true }
+	c.pair(&c.same, func(a *comparedAlert) string { return a.ID }, always)
+	c.pair(&c.moved, func(a *comparedAlert) string {
 		if !a.Origin.known() {
 			return ""
 		}
 		return a.Rule + "\x00" + a.Origin.String()
 	}, always)
-	inside := func(a *replayAlert) bool { return !a.outside }
+	inside := func(a *comparedAlert) bool { return !a.outside }
 	c.would, c.did = filter(c.would, inside), filter(c.did, inside)
-	c.pair(&c.moved, (*replayAlert).about, c.near)
+	c.pair(&c.moved, (*comparedAlert).about, c.near)
 	c.edges(windows, did)
 	return c
 }
 
-func byTime(a, b *replayAlert) int {
+func byTime(a, b *comparedAlert) int {
 	x, y := &a.Origin, &b.Origin
 	return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition), cmp.Compare(x.Offset, y.Offset),
 		cmp.Compare(x.Line, y.Line), cmp.Compare(x.Index, y.Index), cmp.Compare(a.ID, b.ID))
 }
 
-func filter(list []*replayAlert, keep func(*replayAlert) bool) (kept []*replayAlert) {
+func filter(list []*comparedAlert, keep func(*comparedAlert) bool) (kept []*comparedAlert) {
 	for _, a := range list {
 		if keep(a) {
 			kept = append(kept, a)
@@ -103,7 +103,7 @@ func filter(list []*replayAlert, keep func(*replayAlert) bool) (kept []*replayAl
 }
 
 // near says whether two alerts about the same can stand for each other.
-func (c *comparison) near(a, b *replayAlert) bool {
+func (c *comparison) near(a, b *comparedAlert) bool {
 	reach := c.history(a.Rule)
 	if a.end != 0 {
 		reach = max(a.end-a.at, b.end-b.at)
@@ -112,15 +112,15 @@ func (c *comparison) near(a, b *replayAlert) bool {
 }
 
 // pair moves alerts of both sides that have the same key and are near to a list of pairs, each with the first it can.
-func (c *comparison) pair(to *[]alertPair, key func(*replayAlert) string, near func(a, b *replayAlert) bool) {
-	open := map[string][]*replayAlert{}
+func (c *comparison) pair(to *[]alertPair, key func(*comparedAlert) string, near func(a, b *comparedAlert) bool) {
+	open := map[string][]*comparedAlert{}
 	for _, d := range c.did {
 		if k := key(d); k != "" {
 			open[k] = append(open[k], d)
 		}
 	}
-	taken := map[*replayAlert]bool{}
-	c.would = filter(c.would, func(w *replayAlert) bool {
+	taken := map[*comparedAlert]bool{}
+	c.would = filter(c.would, func(w *comparedAlert) bool {
 		k := key(w)
 		for len(open[k]) > 0 {
 			d := open[k][0]
@@ -139,17 +139,17 @@ func (c *comparison) pair(to *[]alertPair, key func(*replayAlert) string, near f
 		}
 		return true
 	})
-	c.did = filter(c.did, func(d *replayAlert) bool { return !taken[d] })
+	c.did = filter(c.did, func(d *comparedAlert) bool { return !taken[d] })
 }
 
 // edges finds the windows that are over at an end of the range. Where a group never falls silent for its period, windows
 // that began at another event stay apart for ever: then one side has one window more, but never two.
-func (c *comparison) edges(windows map[string][]*replayAlert, did *alertSet) {
+func (c *comparison) edges(windows map[string][]*comparedAlert, did *alertSet) {
 	left := map[string]int{}
 	for _, a := range slices.Concat(c.would, c.did) {
 		left[a.about()]++
 	}
-	explained := func(a *replayAlert) bool {
+	explained := func(a *comparedAlert) bool {
 		if a.end == 0 || left[a.about()] != 1 {
 			return false
 		}
@@ -166,6 +166,6 @@ func (c *comparison) edges(windows map[string][]*replayAlert, did *alertSet) {
 		}
 		return false
 	}
-	unexplained := func(a *replayAlert) bool { return !explained(a) }
+	unexplained := func(a *comparedAlert) bool { return !explained(a) }
 	c.would, c.did = filter(c.would, unexplained), filter(c.did, unexplained)
 }

@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"cmp"
@@ -13,7 +13,7 @@ import (
 )
 
 // json prints the report as one document.
-func (r *replayReport) json(w io.Writer) error {
+func (r *report) json(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
@@ -21,7 +21,7 @@ func (r *replayReport) json(w io.Writer) error {
 }
 
 // text prints the report for people, with at most limit alerts of a kind.
-func (r *replayReport) text(w io.Writer, limit int) error {
+func (r *report) text(w io.Writer, limit int) error {
 	var b strings.Builder
 	b.WriteString(r.head())
 	wide := len("RULE")
@@ -69,7 +69,7 @@ func (r *replayReport) text(w io.Writer, limit int) error {
 }
 
 // head says what was replayed.
-func (r *replayReport) head() string {
+func (r *report) head() string {
 	s := fmt.Sprintf("%s in %s", show.Plural(r.Records, "record"), show.Plural(int64(r.Files), "file"))
 	if r.Files == 0 {
 		s = fmt.Sprintf("%s in %s", show.Plural(r.Records, "record"), show.Plural(int64(len(r.Partitions)), "partition"))
@@ -111,7 +111,7 @@ func (a changedAlert) line() string {
 }
 
 // says is the reason in the alert, else its title.
-func (a *replayAlert) says() string { return cmp.Or(a.Reason, a.Title) }
+func (a *comparedAlert) says() string { return cmp.Or(a.Reason, a.Title) }
 
 // String is one line: both alerts, or the one and the id of the one that it is part of.
 func (p alertPair) String() string {

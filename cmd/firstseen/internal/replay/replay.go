@@ -1,4 +1,6 @@
-package main
+// Package replay reads older logs once more: replay tells what other rules would have alerted, bootstrap teaches a
+// deployment what is not new.
+package replay
 
 import (
 	"context"
@@ -21,7 +23,8 @@ import (
 	"firstseen/schemas"
 )
 
-type replayCmd struct {
+// Command is firstseen replay.
+type Command struct {
 	deployment.Flags `embed:""`
 	Rules            []string `sep:"none" placeholder:"PATH" help:"Candidate rule file, or directory of them, beside the configured rules; the same id replaces. May be given several times."`
 	Only             []string `sep:"none" placeholder:"RULE" help:"Compare the alerts of this rule only. May be given several times."`
@@ -39,14 +42,14 @@ type replayCmd struct {
 }
 
 // Help is what firstseen replay --help says besides.
-func (c *replayCmd) Help() string {
+func (c *Command) Help() string {
 	return "Reads a range of the source topics, or files, with candidate rules and a state that is thrown away, and tells what would have alerted, " +
 		"and how that differs from what did. Nothing is written to Kafka, and no consumer group is used."
 }
 
 // replay is one run.
 type replay struct {
-	*replayCmd
+	*Command
 	app       *cli.App
 	cfg       processor.Config
 	base      *rules.Set
@@ -57,7 +60,7 @@ type replay struct {
 	would     *alertSet
 	did       *alertSet
 	records   int // decoded since the last flush
-	report    replayReport
+	report    report
 }
 
 // logSource is the records to be replayed.
@@ -65,14 +68,14 @@ type logSource interface {
 	// each calls fn for every message; in says whether it is in the range, learn that it is only to be learned.
 	each(ctx context.Context, fn func(m schemas.Message, in, learn bool) error) error
 	// outside says of an alert that its event is not in the range, or that it was decided behind it; made: by a deployment.
-	outside(a *replayAlert, made bool) bool
+	outside(a *comparedAlert, made bool) bool
 	// describe adds what was read to the report.
-	describe(r *replayReport)
+	describe(r *report)
 }
 
 // Run replays and reports. It exits with 0 whatever came of it, unless --fail-on-diff is given.
-func (c *replayCmd) Run(a *cli.App) (err error) {
-	r := &replay{replayCmd: c, app: a}
+func (c *Command) Run(a *cli.App) (err error) {
+	r := &replay{Command: c, app: a}
 	if err := r.open(); err != nil {
 		return err
 	}
@@ -98,7 +101,7 @@ func (c *replayCmd) Run(a *cli.App) (err error) {
 
 // open checks what is asked for and finds what is to be read.
 func (r *replay) open() error {
-	c, a := r.replayCmd, r.app
+	c, a := r.Command, r.app
 	switch {
 	case len(c.Paths) > 0 && c.Against == "alerts":
 		return cli.Usage(errors.New("files have no topic of alerts: name a file of alerts with --alerts FILE, or compare with the configured rules (--against rules)"))
@@ -129,15 +132,15 @@ func (r *replay) open() error {
 		return err
 	}
 	if len(c.Paths) > 0 {
-		r.source, err = openReplayFiles(c, a, r.cfg.Bounds)
+		r.source, err = openFiles(c, a, r.cfg.Bounds)
 	} else {
 		r.source, err = r.openRange()
 	}
 	if err != nil {
 		return err
 	}
-	r.would = newAlertSet(func(a *replayAlert) bool { return r.source.outside(a, false) })
-	r.did = newAlertSet(func(a *replayAlert) bool { return r.source.outside(a, r.Against == "alerts") })
+	r.would = newAlertSet(func(a *comparedAlert) bool { return r.source.outside(a, false) })
+	r.did = newAlertSet(func(a *comparedAlert) bool { return r.source.outside(a, r.Against == "alerts") })
 	if c.StateDir != "" {
 		if r.scratch, err = openScratch(c.StateDir); err != nil {
 			return fmt.Errorf("--state-dir: %w", err)
