@@ -23,7 +23,8 @@ import (
 // version is set by the build.
 var version = "dev"
 
-// commands is the command line. Each command is in a file of its own and has a method Run(*app) error.
+// commands is the command line. Each command has a method Run(*cli.App) error; those that are more than a file or two are
+// packages of their own.
 type commands struct {
 	Demo      demo.Command        `cmd:"" help:"See it work: a broker, traffic with an attack in it, the worker and its alerts, all in this process."`
 	Run       worker.Command      `cmd:"" help:"Run a worker: read logs from Kafka, write alerts to Kafka, exactly once."`

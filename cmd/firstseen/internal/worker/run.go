@@ -1,4 +1,4 @@
-// Package worker runs a worker: what it is configured with, the rules it takes up while it runs, and what it serves.
+// Package worker runs a worker: with the rules it takes up while it runs, the memory it may use, and what it says over HTTP.
 package worker
 
 import (
