@@ -8,6 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
+	"firstseen/cmd/firstseen/internal/why"
 	"firstseen/rules"
 	"firstseen/rules/allowlist"
 	"firstseen/rules/rulefile"
@@ -18,11 +21,11 @@ type allowlistCmd struct {
 }
 
 type allowlistCheckCmd struct {
-	ruleFlags `embed:""`
-	Rule      string    `placeholder:"ID" help:"Only the allowlist of this rule. Default: those of all rules that are not off."`
-	At        time.Time `placeholder:"TIME" help:"The time of the request, by which entries expire; RFC 3339. Default: now."`
-	JSON      bool      `name:"json" help:"Print the answers as one JSON document."`
-	Addresses []string  `arg:"" name:"ip" help:"Addresses, or networks in CIDR form, as a request has them."`
+	deployment.RuleFlags `embed:""`
+	Rule                 string    `placeholder:"ID" help:"Only the allowlist of this rule. Default: those of all rules that are not off."`
+	At                   time.Time `placeholder:"TIME" help:"The time of the request, by which entries expire; RFC 3339. Default: now."`
+	JSON                 bool      `name:"json" help:"Print the answers as one JSON document."`
+	Addresses            []string  `arg:"" name:"ip" help:"Addresses, or networks in CIDR form, as a request has them."`
 }
 
 // listAnswer is what the allowlist of a rule makes of an address.
@@ -30,31 +33,21 @@ type listAnswer struct {
 	Address string      `json:"address"`
 	Rule    string      `json:"rule"`
 	Inside  bool        `json:"inside"`
-	Entry   *listEntry  `json:"entry,omitempty"`   // which decides
-	Expired []listEntry `json:"expired,omitempty"` // around the address, no longer
+	Entry   *why.Entry  `json:"entry,omitempty"`   // which decides
+	Expired []why.Entry `json:"expired,omitempty"` // around the address, no longer
 	entries int
-}
-
-// listEntry is an entry of an allowlist, where it is written.
-type listEntry struct {
-	Network string `json:"network"`
-	File    string `json:"file"`
-	Line    int    `json:"line,omitempty"`
-	Expires string `json:"expires,omitempty"` // RFC 3339
-	Owner   string `json:"owner,omitempty"`
-	Comment string `json:"comment,omitempty"`
 }
 
 // Run answers for each address and each rule. It exits with 1 if an address is outside an allowlist, so that the rule
 // would match where its query does.
-func (c *allowlistCheckCmd) Run(a *app) error {
-	set, err := c.load(io.Discard) // an empty allowlist is an answer here, no warning
+func (c *allowlistCheckCmd) Run(a *cli.App) error {
+	set, err := c.Load(io.Discard) // an empty allowlist is an answer here, no warning
 	if err != nil {
 		return err
 	}
 	lists, err := c.lists(set)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	at := time.Now()
 	if !c.At.IsZero() {
@@ -65,7 +58,7 @@ func (c *allowlistCheckCmd) Run(a *app) error {
 	for _, address := range c.Addresses {
 		network, err := allowlist.ParseSource([]byte(address), set.Strict())
 		if err != nil {
-			return usage(err)
+			return cli.Usage(err)
 		}
 		for _, r := range lists {
 			written := r.Text().Allowlist.Written
@@ -75,17 +68,17 @@ func (c *allowlistCheckCmd) Run(a *app) error {
 		}
 	}
 	if c.JSON {
-		enc := json.NewEncoder(a.stdout)
+		enc := json.NewEncoder(a.Stdout)
 		enc.SetIndent("", "  ")
 		err = enc.Encode(answers)
 	} else {
 		for _, answer := range answers {
-			_, werr := fmt.Fprintln(a.stdout, answer)
+			_, werr := fmt.Fprintln(a.Stdout, answer)
 			err = errors.Join(err, werr)
 		}
 	}
 	if err == nil && outside {
-		return exitError{exitFindings, nil}
+		return cli.Exit(cli.ExitFindings, nil)
 	}
 	return err
 }
@@ -115,22 +108,9 @@ func (c *allowlistCheckCmd) lists(set *rules.Set) (list []*rules.Rule, err error
 
 func newListAnswer(d allowlist.Decision) listAnswer {
 	var answer listAnswer
-	if d.Inside != nil {
-		e := newListEntry(*d.Inside)
-		answer.Inside, answer.Entry = true, &e
-	}
-	for _, e := range d.Expired {
-		answer.Expired = append(answer.Expired, newListEntry(e))
-	}
+	answer.Entry, answer.Expired = why.Entries(d)
+	answer.Inside = answer.Entry != nil
 	return answer
-}
-
-func newListEntry(e allowlist.Entry) listEntry {
-	out := listEntry{Network: e.Network.String(), File: e.File, Line: e.Line, Owner: e.Owner, Comment: e.Comment}
-	if e.Expires != allowlist.Never {
-		out.Expires = time.UnixMilli(e.Expires).UTC().Format(time.RFC3339)
-	}
-	return out
 }
 
 // String is the answer for people: a line, and a line for each entry that has expired.
@@ -148,21 +128,4 @@ func (l listAnswer) String() string {
 		fmt.Fprintf(&b, "\n    expired: %s", e)
 	}
 	return b.String()
-}
-
-func (e listEntry) String() string {
-	text := e.Network + " at " + e.File
-	if e.Line > 0 {
-		text += fmt.Sprintf(":%d", e.Line)
-	}
-	if e.Expires != "" {
-		text += ", expires " + e.Expires
-	}
-	if e.Owner != "" {
-		text += ", owner " + e.Owner
-	}
-	if e.Comment != "" {
-		text += " (" + e.Comment + ")"
-	}
-	return text
 }

@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 )
 
 const listedRule = `id: acme.list
@@ -21,7 +24,7 @@ severity: low
 
 // The entry that decides is named with file and line, owner, comment and expiry; without one, those that have expired.
 func TestAllowlistCheck(t *testing.T) {
-	dir := filepath.Dir(write(t, "list.yaml", listedRule))
+	dir := filepath.Dir(clitest.Write(t, "list.yaml", listedRule))
 	rule, office := filepath.Join(dir, "list.yaml"), filepath.Join(dir, "office.txt")
 	writeTo(t, office, "# offices\n203.0.113.0/24 expires=2026-12-31 owner=netops # head office\n2001:db8::/32\n")
 	writeTo(t, filepath.Join(dir, "partners.txt"), "10.1.0.0/16 owner=sales\n")
@@ -31,49 +34,49 @@ func TestAllowlistCheck(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"--rules", rule, "--rule", "acme.list", "--at", "2026-12-31T23:59:59Z", "203.0.113.200", "2001:db8::1"}, exitOK,
+		{[]string{"--rules", rule, "--rule", "acme.list", "--at", "2026-12-31T23:59:59Z", "203.0.113.200", "2001:db8::1"}, cli.ExitOK,
 			"203.0.113.200  inside   acme.list: 203.0.113.0/24 at OFFICE:2, expires 2027-01-01T00:00:00Z, owner netops (head office)\n" +
 				"2001:db8::1  inside   acme.list: 2001:db8::/32 at OFFICE:3\n"},
-		{[]string{"--rules", rule, "--rule", "acme.list", "--at", "2026-07-01T00:00:00Z", "203.0.113.7"}, exitOK,
+		{[]string{"--rules", rule, "--rule", "acme.list", "--at", "2026-07-01T00:00:00Z", "203.0.113.7"}, cli.ExitOK,
 			"203.0.113.7  inside   acme.list: 203.0.113.0/24 at OFFICE:2, expires 2027-01-01T00:00:00Z, owner netops (head office)\n" +
 				"    expired: 203.0.113.0/25 at RULE:6, expires 2026-07-01T00:00:00Z (lab)\n"},
-		{[]string{"--rules", rule, "--rule", "acme.list", "--at", "2027-01-01T00:00:00Z", "203.0.113.7"}, exitFindings,
+		{[]string{"--rules", rule, "--rule", "acme.list", "--at", "2027-01-01T00:00:00Z", "203.0.113.7"}, cli.ExitFindings,
 			"203.0.113.7  outside  acme.list: in none of its 5 entries, so it alerts\n" +
 				"    expired: 203.0.113.0/25 at RULE:6, expires 2026-07-01T00:00:00Z (lab)\n" +
 				"    expired: 203.0.113.0/24 at OFFICE:2, expires 2027-01-01T00:00:00Z, owner netops (head office)\n"},
-		{[]string{"--rules", rule, "10.1.2.3"}, exitOK,
+		{[]string{"--rules", rule, "10.1.2.3"}, cli.ExitOK,
 			"10.1.2.3  inside   " + ip + ": 10.0.0.0/8 at builtin/aws_s3_access_ip_allowlist.yaml:24\n" +
 				"10.1.2.3  inside   acme.list: 10.1.0.0/16 at DIR/partners.txt:1, owner sales\n"},
-		{[]string{"--rules", rule, "--at", "2026-07-01T00:00:00Z", "203.0.113.200"}, exitFindings, // of one list, not of the other
+		{[]string{"--rules", rule, "--at", "2026-07-01T00:00:00Z", "203.0.113.200"}, cli.ExitFindings, // of one list, not of the other
 			"203.0.113.200  outside  " + ip + ": in none of its 1 entry, so it alerts\n" +
 				"203.0.113.200  inside   acme.list: 203.0.113.0/24 at OFFICE:2, expires 2027-01-01T00:00:00Z, owner netops (head office)\n"},
-		{[]string{"--set", ip + ".allowlist.networks=['192.0.2.0/24 owner=me']", "192.0.2.0/25", "192.0.0.0/16"}, exitFindings,
+		{[]string{"--set", ip + ".allowlist.networks=['192.0.2.0/24 owner=me']", "192.0.2.0/25", "192.0.0.0/16"}, cli.ExitFindings,
 			"192.0.2.0/25  inside   " + ip + ": 192.0.2.0/24 at --set " + ip + ".allowlist.networks:1, owner me\n" +
 				"192.0.0.0/16  outside  " + ip + ": in none of its 1 entry, so it alerts\n"},
-		{[]string{"--set", ip + ".allowlist.networks=[]", "192.0.2.1"}, exitFindings,
+		{[]string{"--set", ip + ".allowlist.networks=[]", "192.0.2.1"}, cli.ExitFindings,
 			"192.0.2.1  outside  " + ip + ": its allowlist is empty, so every address alerts\n"},
-		{[]string{"::ffff:10.1.2.3"}, exitOK, "::ffff:10.1.2.3  inside   " + ip + ": 10.0.0.0/8 at builtin/aws_s3_access_ip_allowlist.yaml:24\n"},
-		{[]string{"--strict", "::ffff:10.1.2.3"}, exitFindings, "::ffff:10.1.2.3  outside  " + ip + ": in none of its 1 entry, so it alerts\n"},
+		{[]string{"::ffff:10.1.2.3"}, cli.ExitOK, "::ffff:10.1.2.3  inside   " + ip + ": 10.0.0.0/8 at builtin/aws_s3_access_ip_allowlist.yaml:24\n"},
+		{[]string{"--strict", "::ffff:10.1.2.3"}, cli.ExitFindings, "::ffff:10.1.2.3  outside  " + ip + ": in none of its 1 entry, so it alerts\n"},
 	} {
 		e := execute(t, nil, append([]string{"allowlist", "check"}, c.args...)...)
-		got := strings.NewReplacer(rule, "RULE", office, "OFFICE", dir, "DIR").Replace(e.stdout)
-		if e.code != c.code || got != c.want || e.stderr != "" {
-			t.Errorf("%v: exit code %d, want %d; got\n%swant\n%s%s", c.args, e.code, c.code, got, c.want, e.stderr)
+		got := strings.NewReplacer(rule, "RULE", office, "OFFICE", dir, "DIR").Replace(e.Stdout)
+		if e.Code != c.code || got != c.want || e.Stderr != "" {
+			t.Errorf("%v: exit code %d, want %d; got\n%swant\n%s%s", c.args, e.Code, c.code, got, c.want, e.Stderr)
 		}
 	}
 }
 
 func TestAllowlistCheckAsJSON(t *testing.T) {
-	config := write(t, "firstseen.yml", "rules: {overrides: {AWS.S3.ServerAccess.IPWhitelist: {allowlist: {networks: [192.0.2.0/24 expires=2026-12-31 owner=me]}}}}\n")
+	config := clitest.Write(t, "firstseen.yml", "rules: {overrides: {AWS.S3.ServerAccess.IPWhitelist: {allowlist: {networks: [192.0.2.0/24 expires=2026-12-31 owner=me]}}}}\n")
 	e := execute(t, nil, "allowlist", "check", "-c", config, "--json", "--at", "2027-01-01T00:00:00Z", "192.0.2.1")
 	var answers []listAnswer
-	if err := json.Unmarshal([]byte(e.stdout), &answers); err != nil || len(answers) != 1 || e.code != exitFindings {
-		t.Fatalf("%v in %s, exit code %d %s", err, e.stdout, e.code, e.stderr)
+	if err := json.Unmarshal([]byte(e.Stdout), &answers); err != nil || len(answers) != 1 || e.Code != cli.ExitFindings {
+		t.Fatalf("%v in %s, exit code %d %s", err, e.Stdout, e.Code, e.Stderr)
 	}
 	a := answers[0]
 	if a.Address != "192.0.2.1" || a.Inside || a.Entry != nil || len(a.Expired) != 1 || a.Expired[0].Owner != "me" ||
 		a.Expired[0].Expires != "2027-01-01T00:00:00Z" || a.Expired[0].File != "override AWS.S3.ServerAccess.IPWhitelist.allowlist" {
-		t.Errorf("got %s", e.stdout)
+		t.Errorf("got %s", e.Stdout)
 	}
 }
 
@@ -90,8 +93,8 @@ func TestAllowlistCheckOfNothing(t *testing.T) {
 		`preset nosuch: there is no such preset, only AWS.S3.ServerAccess.Error, AWS.S3.ServerAccess.Insecure`: {"--preset", "nosuch", "10.0.0.1"},
 	} {
 		e := execute(t, nil, append([]string{"allowlist", "check"}, args...)...)
-		if e.code != exitUsage || !strings.Contains(e.stderr, want) {
-			t.Errorf("%v: exit code %d, %s, want %s", args, e.code, e.stderr, want)
+		if e.Code != cli.ExitUsage || !strings.Contains(e.Stderr, want) {
+			t.Errorf("%v: exit code %d, %s, want %s", args, e.Code, e.Stderr, want)
 		}
 	}
 }

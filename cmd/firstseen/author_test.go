@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 	"firstseen/processor"
 	"firstseen/processor/history"
 	"firstseen/traffic"
@@ -22,7 +24,7 @@ import (
 // TestRuleAuthorsHour is on the embedded broker; author_kafka_test.go has it on Apache Kafka.
 func TestRuleAuthorsHour(t *testing.T) {
 	t.Parallel()
-	ruleAuthorsHour(t, embeddedBroker(t), "author", 8*time.Second)
+	ruleAuthorsHour(t, clitest.Broker(t), "author", 8*time.Second)
 }
 
 // deletes is the rule that is written. %s is what it looks at.
@@ -51,17 +53,17 @@ tests:
 // replay of what was recorded, and the file in its place. The worker takes it up without a restart: of the other rules
 // no alert is lost or doubled, and the new one alerts once on every event that comes from then on, and on none before.
 func ruleAuthorsHour(t *testing.T, brokers, app string, pace time.Duration) {
-	d := deploy(t, brokers, app, traffic.NewTermsRule+".max_alerts=off")
+	d := &authoring{clitest.NewPast(t, brokers, app, traffic.NewTermsRule+".max_alerts=off")}
 	dir := t.TempDir()
 	draft, live := filepath.Join(dir, "anonymous-deletes.yaml"), filepath.Join(dir, "rules")
-	page := freeAddress(t)
+	page := clitest.FreeAddress(t)
 	config := fmt.Sprintf("app: %s\ninstance: one\nbrokers: [%s]\nsources: [{topic: %[1]s-cloudtrail}, {topic: %[1]s-s3access}]\npartitions: 4\nlearning: none\n"+
 		"state: {dir: %[3]q}\nhttp: {listen: %[4]q}\nrules: {paths: [%[5]q], set: [%[6]q]}\n",
 		app, brokers, filepath.Join(dir, "state"), page, live, traffic.NewTermsRule+".max_alerts=off")
 	if err := os.Mkdir(live, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(d.file, []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(d.File, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	stop := d.runWorker(page)
@@ -74,19 +76,19 @@ func ruleAuthorsHour(t *testing.T, brokers, app string, pace time.Duration) {
 	expect := func(want int, part string, args ...string) string {
 		t.Helper()
 		e := execute(t, nil, args...)
-		if e.code != want || !strings.Contains(e.stdout+e.stderr, part) {
-			t.Fatalf("%v: exit code %d, want %d and %q\n%s%s", args, e.code, want, part, e.stdout, e.stderr)
+		if e.Code != want || !strings.Contains(e.Stdout+e.Stderr, part) {
+			t.Fatalf("%v: exit code %d, want %d and %q\n%s%s", args, e.Code, want, part, e.Stdout, e.Stderr)
 		}
-		return e.stdout
+		return e.Stdout
 	}
-	expect(exitOK, draft, "rules", "new", "anonymous-deletes", "--kind", "query", "--dataset", "aws.cloudtrail", "-o", draft)
-	expect(exitOK, "PASS", "test", draft)
+	expect(cli.ExitOK, draft, "rules", "new", "anonymous-deletes", "--kind", "query", "--dataset", "aws.cloudtrail", "-o", draft)
+	expect(cli.ExitOK, "PASS", "test", draft)
 	d.write(draft, fmt.Sprintf(deletes, "PutObject"))
-	expect(exitFindings, "FAIL", "test", draft)
+	expect(cli.ExitFindings, "FAIL", "test", draft)
 	d.write(draft, fmt.Sprintf(deletes, "DeleteObject"))
-	expect(exitOK, "PASS", "test", draft)
-	var replayed replayReport
-	if err := json.Unmarshal([]byte(expect(exitOK, "", "replay", "-c", d.file, "--rules", draft, "--only", "anonymous-deletes", "--from", "earliest", "--json")), &replayed); err != nil {
+	expect(cli.ExitOK, "PASS", "test", draft)
+	var replayed struct{ Rules []struct{ Added, Did int64 } }
+	if err := json.Unmarshal([]byte(expect(cli.ExitOK, "", "replay", "-c", d.File, "--rules", draft, "--only", "anonymous-deletes", "--from", "earliest", "--json")), &replayed); err != nil {
 		t.Fatal(err)
 	}
 	if len(replayed.Rules) != 1 || replayed.Rules[0].Added < 20 || replayed.Rules[0].Did != 0 {
@@ -96,16 +98,16 @@ func ruleAuthorsHour(t *testing.T, brokers, app string, pace time.Duration) {
 	if err := os.Rename(draft, filepath.Join(live, "anonymous-deletes.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	awaitHTTP(t, "http://"+page+"/metrics", `firstseen_rules_reloads_total{result="ok"} 1`)
+	clitest.AwaitHTTP(t, "http://"+page+"/metrics", `firstseen_rules_reloads_total{result="ok"} 1`)
 	after := d.ends()
 	d.write(filepath.Join(live, "broken.yaml"), "id: broken\n")
-	awaitHTTP(t, "http://"+page+"/readyz", "broken.yaml")
-	awaitHTTP(t, "http://"+page+"/metrics", `firstseen_rules_reloads_total{result="failed"} 1`)
-	awaitHTTP(t, "http://"+page+"/metrics", "firstseen_rules_refused 1")
+	clitest.AwaitHTTP(t, "http://"+page+"/readyz", "broken.yaml")
+	clitest.AwaitHTTP(t, "http://"+page+"/metrics", `firstseen_rules_reloads_total{result="failed"} 1`)
+	clitest.AwaitHTTP(t, "http://"+page+"/metrics", "firstseen_rules_refused 1")
 	if err := os.Remove(filepath.Join(live, "broken.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	awaitHTTP(t, "http://"+page+"/metrics", "firstseen_rules_refused 0")
+	clitest.AwaitHTTP(t, "http://"+page+"/metrics", "firstseen_rules_refused 0")
 	close(half)
 	if err := <-sent; err != nil {
 		t.Fatal(err)
@@ -113,26 +115,29 @@ func ruleAuthorsHour(t *testing.T, brokers, app string, pace time.Duration) {
 	d.judge(before, after, stop)
 }
 
-func (d *replayed) write(file, text string) {
-	d.t.Helper()
+// authoring is a deployment that a rule is written for.
+type authoring struct{ *clitest.Past }
+
+func (d *authoring) write(file, text string) {
+	d.T.Helper()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		d.t.Fatal(err)
+		d.T.Fatal(err)
 	}
 }
 
 // runWorker runs the run command until stop is called, which fails the test if it does not end well.
-func (d *replayed) runWorker(page string) (stop func()) {
-	d.t.Helper()
+func (d *authoring) runWorker(page string) (stop func()) {
+	d.T.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	var out lockedBuffer
+	var out clitest.Buffer
 	code := make(chan int, 1)
-	go func() { code <- run(&app{ctx: ctx, stdout: &out, stderr: &out}, []string{"run", "-c", d.file}) }()
-	d.t.Cleanup(func() {
-		if d.t.Failed() {
-			d.t.Logf("the worker said:\n%s", out.String())
+	go func() { code <- run(&cli.App{Ctx: ctx, Stdout: &out, Stderr: &out}, []string{"run", "-c", d.File}) }()
+	d.T.Cleanup(func() {
+		if d.T.Failed() {
+			d.T.Logf("the worker said:\n%s", out.String())
 		}
 	})
-	awaitHTTP(d.t, "http://"+page+"/readyz", "ready")
+	clitest.AwaitHTTP(d.T, "http://"+page+"/readyz", "ready")
 	stopped := false
 	return func() {
 		if stopped {
@@ -140,15 +145,15 @@ func (d *replayed) runWorker(page string) (stop func()) {
 		}
 		stopped = true
 		cancel()
-		if got := <-code; got != exitOK {
-			d.t.Errorf("run: exit code %d\n%s", got, out.String())
+		if got := <-code; got != cli.ExitOK {
+			d.T.Errorf("run: exit code %d\n%s", got, out.String())
 		}
 	}
 }
 
 // send writes the records: a half over the pace, with a quarter of which quarter is closed, and when half is closed the
 // rest.
-func (d *replayed) send(pace time.Duration, quarter, half chan struct{}) error {
+func (d *authoring) send(pace time.Duration, quarter, half chan struct{}) error {
 	const steps = 100
 	began := time.Now()
 	for i := range steps {
@@ -158,8 +163,8 @@ func (d *replayed) send(pace time.Duration, quarter, half chan struct{}) error {
 		case steps / 2:
 			<-half
 		}
-		batch := d.inputs[i*len(d.inputs)/steps : (i+1)*len(d.inputs)/steps]
-		if err := d.cl.ProduceSync(context.Background(), batch...).FirstErr(); err != nil {
+		batch := d.Inputs[i*len(d.Inputs)/steps : (i+1)*len(d.Inputs)/steps]
+		if err := d.Client.ProduceSync(context.Background(), batch...).FirstErr(); err != nil {
 			return err
 		}
 		time.Sleep(time.Until(began.Add(pace * time.Duration(i+1) / steps))) // the load is what this is for
@@ -169,22 +174,22 @@ func (d *replayed) send(pace time.Duration, quarter, half chan struct{}) error {
 
 // committed returns the offsets that ingest has committed, and ends those behind the last records there are, by topic and
 // partition.
-func (d *replayed) committed() map[string]int64 {
-	d.t.Helper()
-	offsets, err := kadm.NewClient(d.cl).FetchOffsets(d.t.Context(), d.app+".ingest")
+func (d *authoring) committed() map[string]int64 {
+	d.T.Helper()
+	offsets, err := kadm.NewClient(d.Client).FetchOffsets(d.T.Context(), d.App+".ingest")
 	if err != nil {
-		d.t.Fatal(err)
+		d.T.Fatal(err)
 	}
 	at := map[string]int64{}
 	offsets.Each(func(o kadm.OffsetResponse) { at[fmt.Sprint(o.Topic, "/", o.Partition)] = o.At })
 	return at
 }
 
-func (d *replayed) ends() map[string]int64 {
-	d.t.Helper()
-	list, err := kadm.NewClient(d.cl).ListEndOffsets(d.t.Context(), d.app+"-cloudtrail")
+func (d *authoring) ends() map[string]int64 {
+	d.T.Helper()
+	list, err := kadm.NewClient(d.Client).ListEndOffsets(d.T.Context(), d.App+"-cloudtrail")
 	if err != nil {
-		d.t.Fatal(err)
+		d.T.Fatal(err)
 	}
 	at := map[string]int64{}
 	list.Each(func(o kadm.ListedOffset) { at[fmt.Sprint(o.Topic, "/", o.Partition)] = o.Offset })
@@ -192,30 +197,45 @@ func (d *replayed) ends() map[string]int64 {
 }
 
 // made is the open alerts: how many of the new rule by the place of their event, and how many of the others by id.
-func (d *replayed) made() (deletes, others map[string]int) {
-	d.t.Helper()
-	cfg := d.cfg
-	cfg.Sources = []processor.Source{{Topic: d.app + ".alerts"}}
-	r, err := history.Open(d.t.Context(), cfg, history.Earliest, history.Latest)
+func (d *authoring) made() (deletes, others map[string]int) {
+	d.T.Helper()
+	cfg := d.Worker
+	cfg.Sources = []processor.Source{{Topic: d.App + ".alerts"}}
+	r, err := history.Open(d.T.Context(), cfg, history.Earliest, history.Latest)
 	if err != nil {
-		d.t.Fatal(err)
+		d.T.Fatal(err)
 	}
 	deletes, others = map[string]int{}, map[string]int{}
-	err = r.Each(d.t.Context(), func(rec *kgo.Record) error {
-		a, err := readJSONAlert(rec.Value)
-		switch {
-		case err != nil:
+	err = r.Each(d.T.Context(), func(rec *kgo.Record) error {
+		var a struct {
+			Rule      struct{ ID string }
+			Firstseen struct {
+				Alert  struct{ ID, Status string }
+				Origin struct {
+					Topic     string
+					Partition int32
+					Offset    int64
+				}
+				Suppressed struct{ Count int64 } // of an alert that says that a cap was reached
+			}
+		}
+		if err := json.Unmarshal(rec.Value, &a); err != nil {
 			return err
-		case a.kind != "open":
-		case a.Rule == "anonymous-deletes":
-			deletes[place(a.Origin.Topic, a.Origin.Partition, a.Origin.Offset)]++
+		}
+		own := &a.Firstseen
+		switch {
+		case own.Alert.ID == "":
+			return fmt.Errorf("this is no alert: %s", rec.Value)
+		case own.Alert.Status != "open" || own.Suppressed.Count > 0:
+		case a.Rule.ID == "anonymous-deletes":
+			deletes[place(own.Origin.Topic, own.Origin.Partition, own.Origin.Offset)]++
 		default:
-			others[a.ID]++
+			others[own.Alert.ID]++
 		}
 		return nil
 	})
 	if err != nil {
-		d.t.Fatal(err)
+		d.T.Fatal(err)
 	}
 	return deletes, others
 }
@@ -225,10 +245,10 @@ func place(topic string, partition int32, offset int64) string {
 }
 
 // matches are the places of the records that the new rule is about, found without any of the program's code.
-func (d *replayed) matches() map[string]bool {
+func (d *authoring) matches() map[string]bool {
 	all := map[string]bool{}
 	next := map[string]int64{}
-	for _, r := range d.inputs {
+	for _, r := range d.Inputs {
 		partition := fmt.Sprint(r.Topic, "/", r.Partition)
 		offset := next[partition]
 		next[partition]++
@@ -246,8 +266,8 @@ func (d *replayed) matches() map[string]bool {
 
 // judge waits for the alerts that must come, stops the worker, and looks for others: of records that were decided
 // before the rule was there, which is what had been committed then, and for alerts that are there twice.
-func (d *replayed) judge(before, after map[string]int64, stop func()) {
-	d.t.Helper()
+func (d *authoring) judge(before, after map[string]int64, stop func()) {
+	d.T.Helper()
 	matches := d.matches()
 	must, may := 0, 0
 	var deletes, others map[string]int
@@ -266,32 +286,32 @@ func (d *replayed) judge(before, after map[string]int64, stop func()) {
 			case offset >= before[m[:at]]:
 				may++
 			case deletes[m] > 0:
-				d.t.Errorf("%s had been decided before there was the rule", m)
+				d.T.Errorf("%s had been decided before there was the rule", m)
 			}
 		}
-		return n + max(0, d.alerts-len(others))
+		return n + max(0, d.Alerts-len(others))
 	}
 	for deadline := time.Now().Add(time.Minute); missing() > 0; time.Sleep(100 * time.Millisecond) { // between two questions to a broker
-		if time.Now().After(deadline) || d.t.Failed() {
-			d.t.Fatalf("%d alerts are missing", missing())
+		if time.Now().After(deadline) || d.T.Failed() {
+			d.T.Fatalf("%d alerts are missing", missing())
 		}
 	}
 	stop()
-	if missing() > 0 || len(others) != d.alerts {
-		d.t.Errorf("%d alerts of the other rules, want %d", len(others), d.alerts)
+	if missing() > 0 || len(others) != d.Alerts {
+		d.T.Errorf("%d alerts of the other rules, want %d", len(others), d.Alerts)
 	}
 	for what, n := range deletes {
 		if n > 1 || !matches[what] {
-			d.t.Errorf("%d alerts about %s, of which the rule knows: %v", n, what, matches[what])
+			d.T.Errorf("%d alerts about %s, of which the rule knows: %v", n, what, matches[what])
 		}
 	}
 	for id, n := range others {
 		if n > 1 {
-			d.t.Errorf("alert %s is there %d times", id, n)
+			d.T.Errorf("alert %s is there %d times", id, n)
 		}
 	}
-	d.t.Logf("%d records match the new rule: %d after it was taken up, %d meanwhile; %d alerts of it, %d of the others", len(matches), must, may, len(deletes), len(others))
+	d.T.Logf("%d records match the new rule: %d after it was taken up, %d meanwhile; %d alerts of it, %d of the others", len(matches), must, may, len(deletes), len(others))
 	if must < 20 {
-		d.t.Errorf("only %d records for the new rule: the test shows too little", must)
+		d.T.Errorf("only %d records for the new rule: the test shows too little", must)
 	}
 }

@@ -10,43 +10,47 @@ import (
 	"sync"
 	"time"
 
+	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
+	"firstseen/cmd/firstseen/internal/output"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/traffic"
 )
 
 type genCmd struct {
-	configFlags `embed:""`
-	Brokers     string  `placeholder:"HOST:PORT" help:"Write to topics of these brokers: those of the configuration, or cloudtrail and s3access."`
-	Out         string  `placeholder:"FILE" help:"Write to this file, or to - for standard output, which is the default without configuration and brokers."`
-	Kind        string  `enum:"both,cloudtrail,s3access" default:"both" help:"cloudtrail: JSON, one record a line; s3access: access-log lines; or both."`
-	Count       int     `placeholder:"N" help:"Records to write; default: 10000, or without end if there is a rate."`
-	Rate        float64 `default:"0" placeholder:"N" help:"Records a second; 0: as fast as possible."`
-	Seed        *uint64 `placeholder:"N" help:"The same seed makes the same bytes. Without it files get those of seed 1, and topics new traffic with times up to now."`
-	Anonymous   float64 `default:"0.02" placeholder:"SHARE" help:"Share of CloudTrail records that are anonymous access to a bucket."`
-	Outside     float64 `default:"0.3" placeholder:"SHARE" help:"Share of access-log lines from addresses outside the allowlist."`
+	deployment.Flags `embed:""`
+	Brokers          string  `placeholder:"HOST:PORT" help:"Write to topics of these brokers: those of the configuration, or cloudtrail and s3access."`
+	Out              string  `placeholder:"FILE" help:"Write to this file, or to - for standard output, which is the default without configuration and brokers."`
+	Kind             string  `enum:"both,cloudtrail,s3access" default:"both" help:"cloudtrail: JSON, one record a line; s3access: access-log lines; or both."`
+	Count            int     `placeholder:"N" help:"Records to write; default: 10000, or without end if there is a rate."`
+	Rate             float64 `default:"0" placeholder:"N" help:"Records a second; 0: as fast as possible."`
+	Seed             *uint64 `placeholder:"N" help:"The same seed makes the same bytes. Without it files get those of seed 1, and topics new traffic with times up to now."`
+	Anonymous        float64 `default:"0.02" placeholder:"SHARE" help:"Share of CloudTrail records that are anonymous access to a bucket."`
+	Outside          float64 `default:"0.3" placeholder:"SHARE" help:"Share of access-log lines from addresses outside the allowlist."`
 }
 
 // sink is where records go.
 type sink interface {
 	write(*traffic.Record) error
-	flush() error // the error of any write so far
-	close() error // flushes; of no use afterwards
+	Flush() error // the error of any write so far
+	Close() error // flushes; of no use afterwards
 }
 
 // Run writes until there are enough records, or until it is interrupted.
-func (c *genCmd) Run(a *app) error {
+func (c *genCmd) Run(a *cli.App) error {
 	toTopics := c.Config != "" || c.Brokers != "" || len(c.Set) > 0
 	switch {
 	case toTopics && c.Out != "":
-		return usage(errors.New("gen: --out is for a file; with a configuration or brokers the records go to topics"))
+		return cli.Usage(errors.New("gen: --out is for a file; with a configuration or brokers the records go to topics"))
 	case c.Count < 0 || c.Rate < 0:
-		return usage(errors.New("gen: --count and --rate cannot be negative"))
+		return cli.Usage(errors.New("gen: --count and --rate cannot be negative"))
 	case c.Count == 0 && c.Rate == 0:
 		c.Count = 10_000
 	}
 	o := c.options(toTopics, time.Now())
 	g, err := traffic.New(o)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	sum := &genSummary{model: traffic.NewModel(), seed: o.Seed, began: time.Now()}
 	var to sink
@@ -58,14 +62,14 @@ func (c *genCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	err = c.pump(a.ctx, g, to)
-	if a.ctx.Err() != nil && errors.Is(err, a.ctx.Err()) {
+	err = c.pump(a.Ctx, g, to)
+	if a.Ctx.Err() != nil && errors.Is(err, a.Ctx.Err()) {
 		err = nil
 	}
-	if closing := to.close(); err == nil {
+	if closing := to.Close(); err == nil {
 		err = closing
 	}
-	sum.print(a.stderr)
+	sum.print(a.Stderr)
 	return err
 }
 
@@ -113,11 +117,11 @@ func (c *genCmd) pump(ctx context.Context, g *traffic.Generator, to sink) error 
 				return err
 			}
 		}
-		if err := to.flush(); err != nil {
+		if err := to.Flush(); err != nil {
 			return err
 		}
 		if c.Rate > 0 {
-			pause(ctx, tick)
+			cli.Pause(ctx, tick)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -126,35 +130,25 @@ func (c *genCmd) pump(ctx context.Context, g *traffic.Generator, to sink) error 
 	return nil
 }
 
-// pause waits, or less if ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}
-
 // genFile is a file or standard output: one record a line.
 type genFile struct {
-	*lines
+	*output.Lines
 	sum *genSummary
 }
 
-func (c *genCmd) openFile(a *app, sum *genSummary) (sink, error) {
+func (c *genCmd) openFile(a *cli.App, sum *genSummary) (sink, error) {
 	if c.Out == "" || c.Out == "-" {
-		return genFile{&lines{name: "standard output", w: bufio.NewWriter(a.stdout)}, sum}, nil
+		return genFile{output.NewLines("standard output", bufio.NewWriter(a.Stdout)), sum}, nil
 	}
-	to, err := createLines(c.Out)
+	to, err := output.CreateLines(c.Out)
 	if err != nil {
-		return nil, usage(fmt.Errorf("gen: %w", err))
+		return nil, cli.Usage(fmt.Errorf("gen: %w", err))
 	}
 	return genFile{to, sum}, nil
 }
 
 func (f genFile) write(r *traffic.Record) error {
-	f.add(r.Value)
+	f.Add(r.Value)
 	f.sum.add(r)
 	return nil
 }
@@ -200,13 +194,13 @@ func (s *genSummary) print(w io.Writer) {
 		return
 	}
 	took := time.Since(s.began)
-	fmt.Fprintf(w, "%s records, %s in %.1f s: %s of CloudTrail, %s access-log lines\n", grouped(s.trail+s.line), size(s.bytes), took.Seconds(),
-		grouped(s.trail), grouped(s.line))
+	fmt.Fprintf(w, "%s records, %s in %.1f s: %s of CloudTrail, %s access-log lines\n", show.Grouped(s.trail+s.line), show.Size(s.bytes), took.Seconds(),
+		show.Grouped(s.trail), show.Grouped(s.line))
 	fmt.Fprintf(w, "event times %s to %s, seed %d\n", s.first.Format(time.RFC3339), s.last.Format(time.RFC3339), s.seed)
 	alerts := map[string]int64{}
 	for _, a := range s.model.Alerts {
 		alerts[a.Rule]++
 	}
 	fmt.Fprintf(w, "%s match a built-in rule: %s new-terms and %s allowlist alerts, if nothing was seen before and no cap is reached\n",
-		grouped(s.matches), grouped(alerts[traffic.NewTermsRule]), grouped(alerts[traffic.AllowlistRule]))
+		show.Grouped(s.matches), show.Grouped(alerts[traffic.NewTermsRule]), show.Grouped(alerts[traffic.AllowlistRule]))
 }

@@ -14,32 +14,35 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/config"
 	"firstseen/devbroker"
 	"firstseen/traffic"
 )
 
 // generated runs gen, which must end well.
-func generated(t *testing.T, args ...string) execution {
+func generated(t *testing.T, args ...string) clitest.Execution {
 	t.Helper()
 	e := execute(t, nil, append([]string{"gen"}, args...)...)
-	if e.code != exitOK {
-		t.Fatalf("gen %s: exit code %d\n%s", strings.Join(args, " "), e.code, e.stderr)
+	if e.Code != cli.ExitOK {
+		t.Fatalf("gen %s: exit code %d\n%s", strings.Join(args, " "), e.Code, e.Stderr)
 	}
 	return e
 }
 
 func TestGenSameSeedSameBytes(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "log")
-	first := generated(t, "--seed", "7", "--count", "500").stdout
+	first := generated(t, "--seed", "7", "--count", "500").Stdout
 	generated(t, "--seed", "7", "--count", "500", "--out", file)
 	if again, err := os.ReadFile(file); err != nil || string(again) != first {
 		t.Errorf("the same seed makes other bytes (%v)", err)
 	}
-	if generated(t, "--seed", "8", "--count", "500").stdout == first {
+	if generated(t, "--seed", "8", "--count", "500").Stdout == first {
 		t.Error("another seed makes the same bytes")
 	}
-	if n := strings.Count(generated(t).stdout, "\n"); n != 10_000 {
+	if n := strings.Count(generated(t).Stdout, "\n"); n != 10_000 {
 		t.Errorf("%d records without a count, want 10000", n)
 	}
 }
@@ -50,7 +53,7 @@ func TestGenKinds(t *testing.T) {
 		trail, line bool
 	}{{"both", true, true}, {"cloudtrail", true, false}, {"s3access", false, true}} {
 		trail, line := false, false
-		for text := range strings.Lines(generated(t, "--count", "100", "--kind", c.kind).stdout) {
+		for text := range strings.Lines(generated(t, "--count", "100", "--kind", c.kind).Stdout) {
 			if json.Valid([]byte(text)) {
 				trail = true
 			} else {
@@ -68,12 +71,12 @@ func TestGenAgreesWithScan(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "log")
 	e := generated(t, "--seed", "3", "--count", "5000", "--out", file)
 	alerts := map[string]int{}
-	for _, d := range scanned(t, file) {
+	for _, d := range alertsOf(t, file) {
 		if d.Firstseen.Alert.Status == "open" {
 			alerts[d.Rule.ID]++
 		}
 	}
-	wantSummary(t, e, fmt.Sprintf("%d new-terms and %d allowlist alerts", alerts[traffic.NewTermsRule], alerts[traffic.AllowlistRule]))
+	clitest.WantStderr(t, e, fmt.Sprintf("%d new-terms and %d allowlist alerts", alerts[traffic.NewTermsRule], alerts[traffic.AllowlistRule]))
 	if len(alerts) != 2 {
 		t.Errorf("alerts of the rules %v", alerts)
 	}
@@ -87,14 +90,14 @@ func TestGenToTopics(t *testing.T) {
 	}
 	defer b.Close()
 	want := map[string][]string{} // by topic and partition
-	for text := range strings.Lines(generated(t, "--seed", "7", "--count", "500").stdout) {
+	for text := range strings.Lines(generated(t, "--seed", "7", "--count", "500").Stdout) {
 		topic := "s3access"
 		if json.Valid([]byte(text)) {
 			topic = "cloudtrail"
 		}
 		want[topic] = append(want[topic], strings.TrimSuffix(text, "\n"))
 	}
-	wantSummary(t, generated(t, "--seed", "7", "--count", "500", "--brokers", b.Addr()), "500 records")
+	clitest.WantStderr(t, generated(t, "--seed", "7", "--count", "500", "--brokers", b.Addr()), "500 records")
 
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.ConsumeTopics("cloudtrail", "s3access"))
 	if err != nil {
@@ -129,8 +132,8 @@ func TestGenToTopics(t *testing.T) {
 	}
 
 	e := execute(t, nil, "gen", "--brokers", b.Addr(), "--set", "sources=[{topic: trail}]")
-	if e.code != exitGuarantee || !strings.Contains(e.stderr, "trail") || !strings.Contains(e.stderr, "topics create") {
-		t.Errorf("a topic that is not there: exit code %d, %s", e.code, e.stderr)
+	if e.Code != cli.ExitGuarantee || !strings.Contains(e.Stderr, "trail") || !strings.Contains(e.Stderr, "topics create") {
+		t.Errorf("a topic that is not there: exit code %d, %s", e.Code, e.Stderr)
 	}
 }
 
@@ -184,30 +187,15 @@ func TestGenTimes(t *testing.T) {
 	}
 }
 
-// stopAt ends a command when it has written something in particular.
-type stopAt struct {
-	bytes.Buffer
-	text string
-	stop context.CancelFunc
-}
-
-func (s *stopAt) Write(b []byte) (int, error) {
-	n, err := s.Buffer.Write(b)
-	if bytes.Contains(s.Bytes(), []byte(s.text)) {
-		s.stop()
-	}
-	return n, err
-}
-
 // With a rate there is no end but an interrupt, and what was written until then is counted.
 func TestGenInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	out, stderr := &stopAt{text: "s3.amazonaws.com", stop: cancel}, &bytes.Buffer{}
+	out, stderr := &clitest.StopAt{Text: "s3.amazonaws.com", Stop: cancel}, &bytes.Buffer{}
 	began := time.Now()
-	code := run(&app{ctx: ctx, stdout: out, stderr: stderr}, []string{"gen", "--rate", "1000"})
+	code := run(&cli.App{Ctx: ctx, Stdout: out, Stderr: stderr}, []string{"gen", "--rate", "1000"})
 	n := strings.Count(out.String(), "\n")
-	if code != exitOK || !strings.HasPrefix(stderr.String(), plural(int64(n), "record")) {
+	if code != cli.ExitOK || !strings.HasPrefix(stderr.String(), show.Plural(int64(n), "record")) {
 		t.Errorf("exit code %d after %d records: %s", code, n, stderr)
 	}
 	if most := int(1000*time.Since(began).Seconds()) + 1; n > most {
@@ -221,17 +209,17 @@ func TestGenRefuses(t *testing.T) {
 		code int
 		says string
 	}{
-		{"--brokers 127.0.0.1:1 --count 1", exitGuarantee, "127.0.0.1:1"},
-		{"--brokers 127.0.0.1:1 --out x", exitUsage, "--out"},
-		{"--anonymous 2", exitUsage, "anonymous"},
-		{"--count -1", exitUsage, "--count"},
-		{"--kind azure", exitUsage, "--kind"},
-		{"--out " + filepath.Join("no", "such", "folder"), exitUsage, "no such file"},
-		{"--set sourcse=x", exitUsage, "sources"},
+		{"--brokers 127.0.0.1:1 --count 1", cli.ExitGuarantee, "127.0.0.1:1"},
+		{"--brokers 127.0.0.1:1 --out x", cli.ExitUsage, "--out"},
+		{"--anonymous 2", cli.ExitUsage, "anonymous"},
+		{"--count -1", cli.ExitUsage, "--count"},
+		{"--kind azure", cli.ExitUsage, "--kind"},
+		{"--out " + filepath.Join("no", "such", "folder"), cli.ExitUsage, "no such file"},
+		{"--set sourcse=x", cli.ExitUsage, "sources"},
 	} {
 		e := execute(t, nil, append([]string{"gen"}, strings.Fields(c.args)...)...)
-		if e.code != c.code || !strings.Contains(e.stderr, c.says) {
-			t.Errorf("gen %s: exit code %d, want %d: %s", c.args, e.code, c.code, e.stderr)
+		if e.Code != c.code || !strings.Contains(e.Stderr, c.says) {
+			t.Errorf("gen %s: exit code %d, want %d: %s", c.args, e.Code, c.code, e.Stderr)
 		}
 	}
 }

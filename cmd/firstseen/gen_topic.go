@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/config"
 	"firstseen/processor"
 	"firstseen/traffic"
@@ -33,7 +34,7 @@ type sourceTopics struct {
 }
 
 // openTopics reaches the brokers and finds the topics.
-func (c *genCmd) openTopics(a *app, sum *genSummary) (sink, error) {
+func (c *genCmd) openTopics(a *cli.App, sum *genSummary) (sink, error) {
 	layers := config.Layers{File: c.Config, Environ: os.Environ(), Flags: map[string]string{}}
 	maps.Copy(layers.Flags, c.Set)
 	if c.Brokers != "" {
@@ -45,21 +46,21 @@ func (c *genCmd) openTopics(a *app, sum *genSummary) (sink, error) {
 	}
 	cfg, err := config.Load(layers)
 	if err != nil {
-		return nil, usage(err)
+		return nil, cli.Usage(err)
 	}
 	topics, err := c.sourcesOf(cfg)
 	if err != nil {
-		return nil, usage(err)
+		return nil, cli.Usage(err)
 	}
 	opts, err := cfg.ClientOpts()
 	if err != nil {
-		return nil, usage(err)
+		return nil, cli.Usage(err)
 	}
 	cl, err := kgo.NewClient(append(opts, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RecordDeliveryTimeout(30*time.Second))...)
 	if err != nil {
-		return nil, usage(err)
+		return nil, cli.Usage(err)
 	}
-	t := &sourceTopics{ctx: a.ctx, cl: cl, topics: topics, partitions: map[string]int{}, sum: sum}
+	t := &sourceTopics{ctx: a.Ctx, cl: cl, topics: topics, partitions: map[string]int{}, sum: sum}
 	if err := t.find(cfg); err != nil {
 		cl.Close()
 		return nil, err
@@ -139,10 +140,10 @@ func (t *sourceTopics) err() error {
 	return t.failed
 }
 
-// flush waits for nothing: the client sends what it has as fast as it can.
-func (t *sourceTopics) flush() error { return t.err() }
+// Flush waits for nothing: the client sends what it has as fast as it can.
+func (t *sourceTopics) Flush() error { return t.err() }
 
-func (t *sourceTopics) close() error {
+func (t *sourceTopics) Close() error {
 	defer t.cl.Close()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), time.Minute)
 	defer cancel()

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/rules/imported"
 )
 
@@ -27,10 +29,10 @@ type importPantherCmd struct {
 }
 
 // Run carries TOML files.
-func (c *importElasticCmd) Run(a *app) error { return c.run(a, imported.Elastic, ".toml") }
+func (c *importElasticCmd) Run(a *cli.App) error { return c.run(a, imported.Elastic, ".toml") }
 
 // Run carries YAML files.
-func (c *importPantherCmd) Run(a *app) error { return c.run(a, imported.Panther, ".yml", ".yaml") }
+func (c *importPantherCmd) Run(a *cli.App) error { return c.run(a, imported.Panther, ".yml", ".yaml") }
 
 // importer is what both have in common. A rule that cannot be carried does not keep the others from it.
 type importer struct {
@@ -40,19 +42,19 @@ type importer struct {
 }
 
 // errRefused ends an import of which every problem has been printed.
-var errRefused = exitError{exitUsage, nil}
+var errRefused = cli.Exit(cli.ExitUsage, nil)
 
-func (c *importer) run(a *app, carry func(string, []byte) (*imported.Rule, error), extensions ...string) error {
+func (c *importer) run(a *cli.App, carry func(string, []byte) (*imported.Rule, error), extensions ...string) error {
 	files, err := c.files(extensions)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	if c.Out == "" && len(files) > 1 {
-		return usage(fmt.Errorf("%d rules cannot go to standard output together: name a directory with -o", len(files)))
+		return cli.Usage(fmt.Errorf("%d rules cannot go to standard output together: name a directory with -o", len(files)))
 	}
 	if c.Out != "" {
 		if err := os.MkdirAll(c.Out, 0o777); err != nil {
-			return usage(err)
+			return cli.Usage(err)
 		}
 	}
 	written := map[string]string{} // file of ours: file it came from
@@ -71,10 +73,10 @@ func (c *importer) run(a *app, carry func(string, []byte) (*imported.Rule, error
 		}
 		if err != nil {
 			refused++
-			fmt.Fprintln(a.stderr, err)
+			fmt.Fprintln(a.Stderr, err)
 		}
 	}
-	fmt.Fprintf(a.stderr, "%s imported, %d not\n", plural(int64(len(files)-refused), "rule"), refused)
+	fmt.Fprintf(a.Stderr, "%s imported, %d not\n", show.Plural(int64(len(files)-refused), "rule"), refused)
 	if refused > 0 {
 		return errRefused
 	}
@@ -118,9 +120,9 @@ func (c *importer) files(extensions []string) (files []string, err error) {
 }
 
 // write puts the rule where it belongs and says what was left out. Its file is named after the one it came from.
-func (c *importer) write(a *app, from string, rule *imported.Rule, written map[string]string) error {
+func (c *importer) write(a *cli.App, from string, rule *imported.Rule, written map[string]string) error {
 	if c.Out == "" {
-		_, err := a.stdout.Write(rule.Text)
+		_, err := a.Stdout.Write(rule.Text)
 		return err
 	}
 	base := filepath.Base(from)
@@ -140,7 +142,7 @@ func (c *importer) write(a *app, from string, rule *imported.Rule, written map[s
 	}
 	written[to] = from
 	for _, n := range rule.Notes {
-		fmt.Fprintln(a.stderr, n)
+		fmt.Fprintln(a.Stderr, n)
 	}
 	return nil
 }

@@ -9,6 +9,9 @@ import (
 
 	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
+
+	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/clitest"
 )
 
 const (
@@ -21,23 +24,23 @@ const (
 func TestImport(t *testing.T) {
 	out := t.TempDir()
 	e := execute(t, nil, "import", "elastic", elastic+"query.toml")
-	if e.code != exitOK || !strings.Contains(e.stdout, "\nid: 0d9c3a54-5d0c-4a53-9a7e-3f6f3a0f8c11\n") || e.stderr != "1 rule imported, 0 not\n" {
+	if e.Code != cli.ExitOK || !strings.Contains(e.Stdout, "\nid: 0d9c3a54-5d0c-4a53-9a7e-3f6f3a0f8c11\n") || e.Stderr != "1 rule imported, 0 not\n" {
 		t.Errorf("%+v", e)
 	}
-	if e = execute(t, nil, "import", "elastic", elastic); e.code != exitUsage || !strings.Contains(e.stderr, "name a directory with -o") {
+	if e = execute(t, nil, "import", "elastic", elastic); e.Code != cli.ExitUsage || !strings.Contains(e.Stderr, "name a directory with -o") {
 		t.Errorf("%+v", e)
 	}
-	if e = execute(t, nil, "import", "elastic", elastic, "-o", out); e.code != exitOK || !strings.Contains(e.stderr, "new_terms.toml: rule.building_block_type: ") {
+	if e = execute(t, nil, "import", "elastic", elastic, "-o", out); e.Code != cli.ExitOK || !strings.Contains(e.Stderr, "new_terms.toml: rule.building_block_type: ") {
 		t.Errorf("%+v", e)
 	}
-	if e = execute(t, nil, "import", "panther", panther, "-o", out); e.code != exitOK || !strings.HasSuffix(e.stderr, "2 rules imported, 0 not\n") {
+	if e = execute(t, nil, "import", "panther", panther, "-o", out); e.Code != cli.ExitOK || !strings.HasSuffix(e.Stderr, "2 rules imported, 0 not\n") {
 		t.Errorf("%+v", e)
 	}
-	if e = execute(t, nil, "lint", out); e.code != exitOK || !strings.HasPrefix(e.stderr, "6 rules checked") ||
-		!strings.Contains(e.stdout, "warning: rule 5c5a8f20-8f5d-4b3e-8c43-7a7d0a0c6f02: source.as.number is looked up in a database of networks") {
+	if e = execute(t, nil, "lint", out); e.Code != cli.ExitOK || !strings.HasPrefix(e.Stderr, "6 rules checked") ||
+		!strings.Contains(e.Stdout, "warning: rule 5c5a8f20-8f5d-4b3e-8c43-7a7d0a0c6f02: source.as.number is looked up in a database of networks") {
 		t.Errorf("%+v", e)
 	}
-	if e = execute(t, nil, "test", filepath.Join(out, "errors.yaml")); e.code != exitOK {
+	if e = execute(t, nil, "test", filepath.Join(out, "errors.yaml")); e.Code != cli.ExitOK {
 		t.Errorf("Panther's tests of a rule whose logic is ours: %+v", e)
 	}
 
@@ -45,13 +48,13 @@ func TestImport(t *testing.T) {
 	if err := os.WriteFile(edited, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if e = execute(t, nil, "import", "elastic", elastic, "-o", out); e.code != exitUsage || !strings.Contains(e.stderr, edited+" is there and differs: --force replaces it\n") {
+	if e = execute(t, nil, "import", "elastic", elastic, "-o", out); e.Code != cli.ExitUsage || !strings.Contains(e.Stderr, edited+" is there and differs: --force replaces it\n") {
 		t.Errorf("%+v", e)
 	}
 	if text := readFile(t, edited); text != "mine" {
 		t.Errorf("the file was replaced by %s", text)
 	}
-	if e = execute(t, nil, "import", "elastic", elastic, "-o", out, "--force"); e.code != exitOK || readFile(t, edited) == "mine" {
+	if e = execute(t, nil, "import", "elastic", elastic, "-o", out, "--force"); e.Code != cli.ExitOK || readFile(t, edited) == "mine" {
 		t.Errorf("%+v", e)
 	}
 }
@@ -75,11 +78,11 @@ func TestImportRefuses(t *testing.T) {
 		filepath.Join(dir, "c.toml") + ": its id 0d9c3a54-5d0c-4a53-9a7e-3f6f3a0f8c11 is also that of " + filepath.Join(dir, "a.toml"),
 		"1 rule imported, 2 not",
 	} {
-		if e.code != exitUsage || !strings.Contains(e.stderr, want) {
-			t.Errorf("exit code %d, no %s in\n%s", e.code, want, e.stderr)
+		if e.Code != cli.ExitUsage || !strings.Contains(e.Stderr, want) {
+			t.Errorf("exit code %d, no %s in\n%s", e.Code, want, e.Stderr)
 		}
 	}
-	if e = execute(t, nil, "import", "panther", dir); e.code != exitUsage || !strings.Contains(e.stderr, "no file ending in .yml or .yaml") {
+	if e = execute(t, nil, "import", "panther", dir); e.Code != cli.ExitUsage || !strings.Contains(e.Stderr, "no file ending in .yml or .yaml") {
 		t.Errorf("%+v", e)
 	}
 }
@@ -107,8 +110,8 @@ func TestScanByNetworkOwner(t *testing.T) {
 	if _, err := tree.WriteTo(&content); err != nil {
 		t.Fatal(err)
 	}
-	database := write(t, "asn.mmdb", content.String())
-	rule := write(t, "rule.yaml", `id: acme.owner
+	database := clitest.Write(t, "asn.mmdb", content.String())
+	rule := clitest.Write(t, "rule.yaml", `id: acme.owner
 name: By owner
 dataset: aws.cloudtrail
 query: 'event.action: GetObject and source.as.organization.name: (* and not Cloud*)'
@@ -119,13 +122,13 @@ severity: low
 	for _, address := range []string{"203.0.113.7", "198.51.100.1"} {
 		records += `{"eventVersion":"1.11","eventTime":"2026-03-10T12:10:14Z","eventSource":"s3.amazonaws.com","eventName":"GetObject","sourceIPAddress":"` + address + `"}` + "\n"
 	}
-	log := write(t, "log.json", records)
+	log := clitest.Write(t, "log.json", records)
 	e := execute(t, nil, "scan", "--no-builtin", "--rules", rule, "--asn", database, log)
-	if e.code != exitOK || strings.Count(e.stdout, "\n") != 1 || !strings.Contains(e.stdout, "From Example, Inc.") {
+	if e.Code != cli.ExitOK || strings.Count(e.Stdout, "\n") != 1 || !strings.Contains(e.Stdout, "From Example, Inc.") {
 		t.Errorf("%+v", e)
 	}
 	e = execute(t, nil, "scan", "--no-builtin", "--rules", rule, log)
-	if e.code != exitUsage || !strings.Contains(e.stderr, "rule acme.owner: source.as.organization.name is looked up in a database of networks, and none is named") {
+	if e.Code != cli.ExitUsage || !strings.Contains(e.Stderr, "rule acme.owner: source.as.organization.name is looked up in a database of networks, and none is named") {
 		t.Errorf("%+v", e)
 	}
 }

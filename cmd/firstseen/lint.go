@@ -6,6 +6,9 @@ import (
 	"os"
 	"strings"
 
+	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/config"
 	"firstseen/rules"
 )
@@ -19,15 +22,15 @@ type lintCmd struct {
 
 // linter prints what is wrong with files, and counts.
 type linter struct {
-	*app
+	*cli.App
 	errors int
 	warned map[string]bool
 }
 
 // Run checks everything and prints all of it, a line each: file:line:col: what is wrong. It exits with 2 if something
 // is; warnings alone are no failure.
-func (c *lintCmd) Run(a *app) error {
-	l := &linter{app: a, warned: map[string]bool{}}
+func (c *lintCmd) Run(a *cli.App) error {
+	l := &linter{App: a, warned: map[string]bool{}}
 	n := 0
 	for _, file := range c.Config {
 		n += l.config(file)
@@ -40,10 +43,10 @@ func (c *lintCmd) Run(a *app) error {
 		}
 	}
 	if l.errors > 0 {
-		fmt.Fprintf(a.stderr, "%s\n", plural(int64(l.errors), "error"))
-		return exitError{exitUsage, nil}
+		fmt.Fprintf(a.Stderr, "%s\n", show.Plural(int64(l.errors), "error"))
+		return cli.Exit(cli.ExitUsage, nil)
 	}
-	fmt.Fprintf(a.stderr, "%s checked, %s\n", plural(int64(n), "rule"), plural(int64(len(l.warned)), "warning"))
+	fmt.Fprintf(a.Stderr, "%s checked, %s\n", show.Plural(int64(n), "rule"), show.Plural(int64(len(l.warned)), "warning"))
 	return nil
 }
 
@@ -57,7 +60,7 @@ func (l *linter) config(file string) (checked int) {
 	for _, w := range cfg.Warnings() {
 		l.warn(rules.Warning{File: file, Message: w})
 	}
-	return l.rules(configRules(cfg))
+	return l.rules(deployment.RuleOptions(cfg))
 }
 
 // rules checks rules and returns how many there are.
@@ -79,7 +82,7 @@ func (l *linter) warn(w rules.Warning) {
 	w.Message = "warning: " + w.Message
 	if text := w.String(); !l.warned[text] {
 		l.warned[text] = true
-		fmt.Fprintln(l.stdout, text)
+		fmt.Fprintln(l.Stdout, text)
 	}
 }
 
@@ -102,6 +105,6 @@ func (l *linter) fail(err error) {
 	}
 	for _, p := range places {
 		l.errors++
-		fmt.Fprintln(l.stdout, p)
+		fmt.Fprintln(l.Stdout, p)
 	}
 }

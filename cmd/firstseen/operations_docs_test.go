@@ -106,7 +106,7 @@ func TestOperationsIndex(t *testing.T) {
 // declared returns what a pattern finds in the files whose names end so, of the folders with workers and commands.
 func declared(t *testing.T, end string, pattern *regexp.Regexp) (found []string) {
 	t.Helper()
-	for _, dir := range []string{".", "../../processor", "../../processor/disk", "../../processor/verify", "../../state"} {
+	for _, dir := range []string{".", "internal/*", "../../processor", "../../processor/*", "../../state"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*"+end))
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"firstseen/cmd/firstseen/internal/cli"
+	"firstseen/cmd/firstseen/internal/deployment"
+	"firstseen/cmd/firstseen/internal/show"
 	"firstseen/rules"
 	"firstseen/rules/builtin"
 	"firstseen/rules/rulefile"
@@ -22,8 +25,8 @@ type rulesCmd struct {
 }
 
 type rulesListCmd struct {
-	ruleFlags `embed:""`
-	JSON      bool `name:"json" help:"Print one JSON document."`
+	deployment.RuleFlags `embed:""`
+	JSON                 bool `name:"json" help:"Print one JSON document."`
 }
 
 // ruleLine is a rule in a list.
@@ -61,8 +64,8 @@ func newRuleLine(r *rules.Rule) ruleLine {
 }
 
 // Run lists the rules by id, loaded ones first.
-func (c *rulesListCmd) Run(a *app) error {
-	set, err := c.load(a.stderr)
+func (c *rulesListCmd) Run(a *cli.App) error {
+	set, err := c.Load(a.Stderr)
 	if err != nil {
 		return err
 	}
@@ -86,14 +89,14 @@ func (c *rulesListCmd) Run(a *app) error {
 		lines = append(lines, line)
 	}
 	if c.JSON {
-		enc := json.NewEncoder(a.stdout)
+		enc := json.NewEncoder(a.Stdout)
 		enc.SetIndent("", "  ")
 		return enc.Encode(struct {
 			Ruleset string     `json:"ruleset"` // as alerts name it
 			Rules   []ruleLine `json:"rules"`
 		}{fmt.Sprintf("%x", set.Hash()), lines})
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tMODE\tDATASET\tKIND\tSEVERITY\tFILE\tTITLE")
 	for _, l := range lines {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.ID, l.Mode, l.Dataset, l.Kind, l.Severity, l.File, l.Title)
@@ -101,38 +104,38 @@ func (c *rulesListCmd) Run(a *app) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stderr, "%s loaded, ruleset %x\n", plural(int64(len(set.Rules())), "rule"), set.Hash())
+	fmt.Fprintf(a.Stderr, "%s loaded, ruleset %x\n", show.Plural(int64(len(set.Rules())), "rule"), set.Hash())
 	if len(others) > 0 {
-		fmt.Fprintf(a.stderr, "%s available: name them in rules.presets or with --preset\n", plural(int64(len(others)), "preset"))
+		fmt.Fprintf(a.Stderr, "%s available: name them in rules.presets or with --preset\n", show.Plural(int64(len(others)), "preset"))
 	}
 	return nil
 }
 
 type rulesShowCmd struct {
-	ruleFlags `embed:""`
-	Schema    bool   `help:"Print the JSON Schema of rule files instead, for editors."`
-	ID        string `arg:"" optional:"" name:"id" help:"The rule; a preset need not be named otherwise."`
+	deployment.RuleFlags `embed:""`
+	Schema               bool   `help:"Print the JSON Schema of rule files instead, for editors."`
+	ID                   string `arg:"" optional:"" name:"id" help:"The rule; a preset need not be named otherwise."`
 }
 
 // Run prints the rule as a rule file, and in comments where it is from.
-func (c *rulesShowCmd) Run(a *app) error {
+func (c *rulesShowCmd) Run(a *cli.App) error {
 	if c.Schema {
-		_, err := a.stdout.Write(rules.Schema)
+		_, err := a.Stdout.Write(rules.Schema)
 		return err
 	}
 	if c.ID == "" {
-		return usage(errors.New("which rule? firstseen rules list shows them; --schema prints the JSON Schema"))
+		return cli.Usage(errors.New("which rule? firstseen rules list shows them; --schema prints the JSON Schema"))
 	}
 	if slices.Contains(builtin.Presets(), c.ID) {
 		c.Preset = append(c.Preset, c.ID)
 	}
-	o, err := c.options()
+	o, err := c.Options()
 	if err != nil {
 		return err
 	}
 	set, _, err := rules.Load(o)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	r := set.Rule(c.ID)
 	if r == nil {
@@ -140,9 +143,9 @@ func (c *rulesShowCmd) Run(a *app) error {
 		for _, r := range set.Rules() {
 			ids = append(ids, r.ID())
 		}
-		return usage(rules.Errors{{Message: fmt.Sprintf("no rule %q is loaded", c.ID), Suggestion: rulefile.Nearest(c.ID, append(ids, builtin.Presets()...))}})
+		return cli.Usage(rules.Errors{{Message: fmt.Sprintf("no rule %q is loaded", c.ID), Suggestion: rulefile.Nearest(c.ID, append(ids, builtin.Presets()...))}})
 	}
-	return writeRule(a.stdout, r, o)
+	return writeRule(a.Stdout, r, o)
 }
 
 func writeRule(w io.Writer, r *rules.Rule, o rules.LoadOptions) error {

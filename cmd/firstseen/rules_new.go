@@ -11,6 +11,7 @@ import (
 	"strings"
 	"text/template"
 
+	"firstseen/cmd/firstseen/internal/cli"
 	"firstseen/rules/rulefile"
 )
 
@@ -41,7 +42,7 @@ func (c *rulesNewCmd) skeleton(file string) ([]byte, error) {
 }
 
 // Run writes the file, never over another one.
-func (c *rulesNewCmd) Run(a *app) error {
+func (c *rulesNewCmd) Run(a *cli.App) error {
 	if c.Output == "" {
 		c.Output = c.ID + ".yaml"
 	}
@@ -51,22 +52,22 @@ func (c *rulesNewCmd) Run(a *app) error {
 	}
 	text, err := c.skeleton(file)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	if c.Output == "-" {
-		_, err := a.stdout.Write(text)
+		_, err := a.Stdout.Write(text)
 		return err
 	}
 	switch err := writeNew(c.Output, text); {
 	case errors.Is(err, fs.ErrExist):
-		return usage(fmt.Errorf("%s is there already: choose another file with -o", c.Output))
+		return cli.Usage(fmt.Errorf("%s is there already: choose another file with -o", c.Output))
 	case err != nil:
-		return usage(err)
+		return cli.Usage(err)
 	}
-	fmt.Fprintf(a.stderr, "wrote %[1]s\nChange what it looks for, then: firstseen lint %[1]s && firstseen test %[1]s\n", c.Output)
+	fmt.Fprintf(a.Stderr, "wrote %[1]s\nChange what it looks for, then: firstseen lint %[1]s && firstseen test %[1]s\n", c.Output)
 	schema := filepath.Join(filepath.Dir(c.Output), schemaFile)
 	if _, err := os.Stat(schema); errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintf(a.stderr, "For completion in an editor, once: firstseen rules show --schema > %s\n", schema)
+		fmt.Fprintf(a.Stderr, "For completion in an editor, once: firstseen rules show --schema > %s\n", schema)
 	}
 	return nil
 }

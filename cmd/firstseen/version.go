@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"firstseen/cmd/firstseen/internal/cli"
 )
 
 type versionCmd struct{}
 
 // Run prints version, revision, Go version and platform in one line.
-func (versionCmd) Run(a *app) error {
+func (versionCmd) Run(a *cli.App) error {
 	revision := ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
@@ -18,6 +20,6 @@ func (versionCmd) Run(a *app) error {
 			}
 		}
 	}
-	_, err := fmt.Fprintf(a.stdout, "firstseen %s%s %s %s/%s\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintf(a.Stdout, "firstseen %s%s %s %s/%s\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
 }

@@ -1,0 +1,20 @@
+package demo
+
+import (
+	"io"
+	"testing"
+
+	"firstseen/cmd/firstseen/internal/clitest"
+)
+
+// execute runs a command line in this process.
+func execute(t *testing.T, stdin io.Reader, args ...string) clitest.Execution {
+	t.Helper()
+	return clitest.Execute(t, commands(), stdin, args...)
+}
+
+func commands() any {
+	return &struct {
+		Demo Command `cmd:""`
+	}{}
+}
