@@ -93,9 +93,10 @@ func (l *lane) run(ctx context.Context) error {
 			return nil
 		case ctx.Err() != nil:
 			return l.stopped(err) // what was not committed is read again after the restart
-		case errors.Is(err, kerr.FencedInstanceID):
-			return l.twice(err)
-		case errors.Is(err, kerr.ProducerFenced):
+		case errors.Is(err, kerr.FencedInstanceID), errors.Is(err, kerr.ProducerFenced):
+			// Once or twice means little: a coordinator that could not write down a new member of this name goes back to the
+			// one before it, and a request to join may arrive behind the one that repeated it. Of two processes, the one that
+			// was fenced first is the first to give up.
 			fenced = append(fenced, time.Now())
 			if n := len(fenced); n >= 3 && fenced[n-1].Sub(fenced[n-3]) < time.Minute {
 				return l.twice(err)

@@ -126,6 +126,32 @@ func TestRefusedAtTheStart(t *testing.T) {
 	)
 }
 
+// TestFencedOnce: a coordinator that goes back to the member before a new one of the same name fences an innocent worker,
+// when it joins or later. It joins again. What is fenced again and again ends.
+func TestFencedOnce(t *testing.T) {
+	t.Parallel()
+	b := broker(t)
+	c, app := newTestCluster(t, b.Addr()), newApp()
+	c.createSources(app, 1, nil)
+	cfg := testConfig(b.Addr(), app, "one", filepath.Join(t.TempDir(), "state"), mustLoad(t, rules.LoadOptions{}))
+	fence := func(count int, key kmsg.Key) *kfake.FaultHandle {
+		return b.Cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Group: app + ".detect", Err: kerr.FencedInstanceID, Count: count})
+	}
+	fence(1, kmsg.JoinGroup)
+	in := c.start(cfg)
+	in.awaitReady(c)
+	c.await("it has joined again", 30*time.Second, func() bool { return in.counted("sessions_restarted_total", "detect") == 1 })
+	fence(1, kmsg.Heartbeat)
+	c.await("and once more", 30*time.Second, func() bool { return in.counted("sessions_restarted_total", "detect") == 2 })
+	in.awaitReady(c)
+	fence(-1, kmsg.Heartbeat)
+	<-in.ended
+	if !errors.Is(in.err, ErrGuarantee) || !strings.Contains(in.err.Error(), `another process runs as instance "one"`) {
+		t.Errorf("ended with %v", in.err)
+	}
+	in.err = nil
+}
+
 // TestControlHeldUp: a transaction of somebody is open on control. A worker that starts does not wait for ever, and says
 // what may be wrong.
 func TestControlHeldUp(t *testing.T) {

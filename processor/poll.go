@@ -84,10 +84,8 @@ func (l *lane) poll(ctx context.Context, wait time.Duration, limit int) (n int, 
 	for _, e := range fetches.Errors() {
 		switch {
 		case errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, context.Canceled):
-		case errors.Is(e.Err, kgo.ErrClientClosed):
+		case errors.Is(e.Err, kgo.ErrClientClosed), errors.Is(e.Err, kerr.FencedInstanceID):
 			return 0, 0, fmt.Errorf("%w: %w", errSession, e.Err)
-		case errors.Is(e.Err, kerr.FencedInstanceID):
-			return 0, 0, e.Err
 		case isLoss(e.Err):
 			return 0, 0, fmt.Errorf("%w: %s/%d: %w", errSession, e.Topic, e.Partition, e.Err)
 		case errors.Is(e.Err, kerr.UnknownTopicID), errors.Is(e.Err, kerr.UnknownTopicOrPartition), errors.As(e.Err, new(*kgo.ErrDecompressTooLarge)):

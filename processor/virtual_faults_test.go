@@ -249,9 +249,7 @@ func (w *world) end(m *member) (well bool) {
 	l.cancel()
 	select {
 	case <-l.ended:
-		// A request to join that arrives late, behind the one that repeated it, fences the very worker that sent both. It
-		// says so, ends and is started again.
-		if l.err != nil && !errors.Is(l.err, ErrUnreachable) && !errors.Is(l.err, kerr.FencedInstanceID) {
+		if l.err != nil && !errors.Is(l.err, ErrUnreachable) {
 			w.fail("%s stopped with %v", m.name, l.err)
 		}
 	case <-time.After(10 * time.Second):
