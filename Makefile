@@ -60,6 +60,10 @@ chaos-mutants: ## the same with each of four rules of the protocol broken, CHAOS
 soak: build ## workers on real Kafka for SOAK_MINUTES=30, restarted and killed: does anything grow? SOAK_BROKER=embedded
 	go run ./soak
 
+.PHONY: upstream
+upstream: ## do franz-go and kfake still behave as docs/upstream says? each workaround that can go is named
+	cd docs/upstream && go run .
+
 .PHONY: lint
 lint: .build/golangci-lint ## gofmt, go vet, golangci-lint
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted (make fmt):" $$files; exit 1; }
@@ -67,6 +71,7 @@ lint: .build/golangci-lint ## gofmt, go vet, golangci-lint
 	go vet -tags kafka,elastic,restarts,chaos,chaosnext,synctests ./...
 	cd compose && go vet ./... && ../.build/golangci-lint run
 	cd bench && go vet ./... && ../.build/golangci-lint run
+	cd docs/upstream && go vet ./... && ../../.build/golangci-lint run
 	.build/golangci-lint run
 
 .PHONY: vuln

@@ -2,7 +2,7 @@
 // franz-go tests its own client with: one node that speaks the real protocol on a real port of 127.0.0.1, so that any
 // Kafka client can use it. It is for development only, and says so.
 //
-// What differs from Apache Kafka, where this project can tell:
+// What differs from Apache Kafka, where this project can tell (docs/upstream shows what of it is kfake's):
 //   - one node, nothing replicated; records reach the operating system before the answer, the disk when it pleases;
 //   - no log cleaner and no retention by time: a data directory only grows, except by DeleteRecords. (kfake has both, but
 //     its cleaner also drops records that only an open transaction supersedes, so that an abort loses them. It is off;

@@ -23,7 +23,7 @@ import (
 // later, and after a second crash kfake would join the aborted records to the producer's next transaction. So a private
 // broker writes the markers and closes cleanly, before anyone else may connect.
 //
-// One thing it cannot mend: a kill within the fraction of a millisecond in which kfake ends a transaction, partition by
+// docs/upstream/kfake-no-abort-marker.md shows it. One thing it cannot mend: a kill within the fraction of a millisecond in which kfake ends a transaction, partition by
 // partition, leaves some partitions committed and others not.
 func settle(dir string, log *brokerLog) error {
 	open, err := openTransactions(dir)

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -96,5 +97,40 @@ func TestClientVersion(t *testing.T) {
 	}
 	if slices.Compare(v[:], []int{1, 22, 2}) < 0 {
 		t.Errorf("go.mod requires franz-go %s, not 1.22.2 or later", m[0])
+	}
+}
+
+// docs/upstream shows what the versions that the worker is built with do, and has a page for each behaviour.
+func TestUpstreamVersions(t *testing.T) {
+	versions := func(path string) map[string]string {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		of := map[string]string{}
+		for _, m := range regexp.MustCompile(`(github.com/twmb/franz-go\S*) (v\S+)`).FindAllStringSubmatch(string(b), -1) {
+			of[m[1]] = m[2]
+		}
+		return of
+	}
+	if worker, shown := versions("../go.mod"), versions("../docs/upstream/go.mod"); len(shown) < 4 || !maps.Equal(worker, shown) {
+		t.Errorf("the worker is built with %v, docs/upstream with %v", worker, shown)
+	}
+	index, err := os.ReadFile("../docs/upstream/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources, err := filepath.Glob("../docs/upstream/*_*.go")
+	if err != nil || len(sources) == 0 {
+		t.Fatalf("no programs: %v", err)
+	}
+	for _, path := range sources {
+		name := strings.ReplaceAll(strings.TrimSuffix(filepath.Base(path), ".go"), "_", "-")
+		if page, err := os.ReadFile("../docs/upstream/" + name + ".md"); err != nil || !strings.Contains(string(page), "`go run . "+name+"`") {
+			t.Errorf("docs/upstream has no page %s.md that says how to run it: %v", name, err)
+		}
+		if !strings.Contains(string(index), "]("+name+".md)") {
+			t.Errorf("docs/upstream/README.md does not name %s", name)
+		}
 	}
 }
