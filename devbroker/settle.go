@@ -20,10 +20,11 @@ import (
 
 // settle makes a data directory whole after a crash. kfake then treats open transactions as aborted and fences their
 // producers, but writes no marker that says so: a read_committed client would drop all that the same producer commits
-// later, and after a second crash kfake would join the aborted records to the producer's next transaction. So a private
-// broker writes the markers and closes cleanly, before anyone else may connect.
+// later, and after a second crash kfake would join the aborted records to the producer's next transaction
+// (docs/upstream/kfake-no-abort-marker.md). So a private broker writes the markers and closes cleanly, before anyone else
+// may connect.
 //
-// docs/upstream/kfake-no-abort-marker.md shows it. One thing it cannot mend: a kill within the fraction of a millisecond in which kfake ends a transaction, partition by
+// One thing it cannot mend: a kill within the fraction of a millisecond in which kfake ends a transaction, partition by
 // partition, leaves some partitions committed and others not.
 func settle(dir string, log *brokerLog) error {
 	open, err := openTransactions(dir)

@@ -80,6 +80,9 @@ func (l *loop) fold(p int32, upTo int64) (ids []string, view *stage.Overlay, clo
 	var highest int64
 	for _, r := range l.c.log(loopApp+"."+topicCandidates, p).truth(upTo) {
 		clock, highest = stage.Advance(clock, highest, r.Timestamp.UnixMilli())
+		if string(r.Key) == l.c.refused { // a dead letter
+			continue
+		}
 		if err := d.Record(view, clock, r.Key, r.Value, r.Timestamp.UnixMilli(), nil); err != nil {
 			l.t.Fatal(err)
 		}

@@ -22,7 +22,7 @@ import (
 //	anew [BROKEN]                  forget all; BROKEN: what the new brokers do not do, fence or stable
 //	start NAME [MUTANT] [on=OTHER] its process begins; MUTANT: apply-first, lso, uncommitted, go-on, or any-age, which
 //	                               uses a store however old it is; it may share the store of another, as lanes of one
-//	                               process do
+//	                               process do; as=OTHER gives it the instance name of another
 //	step NAME [over] [HOW]         its request (or that of its takeover) arrives and is answered; HOW: arrives, the answer
 //	                               is on its way; lost, the answer is; unsent, it gets no answer, but may arrive later
 //	run NAME [until=CALL]          steps until CALL is what it would do next, or until it has nothing to do or waits
@@ -33,6 +33,7 @@ import (
 //	marker NAME [LOG|offsets]      a marker of its decided transaction is written; without LOG all of them
 //	deliver                        requests that were left on their way arrive
 //	produce p=P k=TERM [aborted]   input: a candidate
+//	refuse TERM                    from now on the brokers take no finding about it
 //	wait DURATION                  the brokers' clock goes on, nothing happens
 //	pass DURATION                  time passes: who waits for it goes on
 //	compact [tombstones]           the log cleaner runs
@@ -65,6 +66,9 @@ func (l *loop) command(line string) (err error) {
 		w := name()
 		if i := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, "on=") }); i > 0 {
 			w.share(l.worker(strings.TrimPrefix(args[i], "on=")))
+		}
+		if i := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, "as=") }); i > 0 {
+			w.twin = strings.TrimPrefix(args[i], "as=")
 		}
 		w.hooks.applyFirst, w.hooks.restoreToLSO = has("apply-first"), has("lso")
 		w.hooks.restoreUncommitted, w.hooks.goOnAfterUnknown = has("uncommitted"), has("go-on")
@@ -107,6 +111,9 @@ func (l *loop) command(line string) (err error) {
 		l.deliver()
 	case "produce":
 		l.produceInput(args)
+	case "refuse":
+		l.c.create(loopApp+"."+topicDLQ, loopPartitions)
+		l.c.refused = args[0]
 	case "wait", "pass":
 		d, err := time.ParseDuration(args[0])
 		if err != nil {
@@ -345,7 +352,7 @@ func (l *loop) show() {
 		}
 	}
 	for _, w := range l.workers {
-		if w.lane == nil {
+		if !w.alive() {
 			continue
 		}
 		var owned []int32
@@ -360,6 +367,27 @@ func (l *loop) show() {
 		}
 	}
 	l.event("output: %s", strings.Join(l.output(), " "))
+	if dead := l.dead(); len(dead) > 0 {
+		l.event("dead letters: %s", strings.Join(dead, " "))
+	}
+}
+
+// dead lists the dead letters: whose they are, where they were in the input, and why.
+func (l *loop) dead() (letters []string) {
+	topic := l.c.topics[loopApp+"."+topicDLQ]
+	if topic == nil {
+		return nil
+	}
+	for _, log := range topic.logs {
+		for _, r := range log.truth(far) {
+			headers := map[string]string{}
+			for _, h := range r.Headers {
+				headers[h.Key] = string(h.Value)
+			}
+			letters = append(letters, fmt.Sprintf("%s@%s/%s:%s", r.Key, headers["dlq-partition"], headers["dlq-offset"], headers["dlq-reason"]))
+		}
+	}
+	return letters
 }
 
 // show lists the records of a changelog with what has come of them.

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,7 @@ type modelWorker struct {
 	hooks  hooks
 	store  *state.Store
 	lent   bool    // it is another's
+	twin   string  // the worker whose instance name it was given as well
 	copies []image // older copies of the state
 
 	tombstones time.Duration // it takes them to be kept for
@@ -186,7 +188,7 @@ func (w *modelWorker) share(other *modelWorker) {
 // start starts the worker's process.
 func (w *modelWorker) start() {
 	l := w.loop
-	cfg := Config{App: loopApp, Instance: w.name, Stages: []Stage{StageDetect}, StateDir: w.name, Rules: l.rules, Log: l.log, Partitions: loopPartitions,
+	cfg := Config{App: loopApp, Instance: cmp.Or(w.twin, w.name), Stages: []Stage{StageDetect}, StateDir: w.name, Rules: l.rules, Log: l.log, Partitions: loopPartitions,
 		Sources: []Source{{loopApp + "-logs", schemas.FormatAuto}}, PurgeAfter: time.Millisecond, Commit: Commit{Messages: 4}, hooks: w.hooks}
 	cfg.hooks.restoreBytes = 1 // what is read is applied at once: there are as many crashes as reads
 	if err := cfg.setDefaults(); err != nil {
@@ -197,6 +199,8 @@ func (w *modelWorker) start() {
 	for i, name := range loopTopics { // as they were when the deployment began
 		worker.topicIDs[name], worker.partitions[name] = modelTopicID(i+1).String(), loopPartitions
 	}
+	worker.partitions[cfg.topic(topicDLQ)] = loopPartitions
+	worker.limitDeadLetters(maxDeadLetter)
 	worker.brokers = modelBrokers{w}
 	worker.control = &control{topic: cfg.topic(topicControl), stall: cfg.Timing.Stall, cl: modelBrokers{w}, values: map[string][]byte{}, offsets: map[string]int64{}, changed: make(chan struct{})}
 	worker.texts.control = worker.control

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -25,6 +26,10 @@ func (s *modelSession) PollRecords(ctx context.Context, limit int) kgo.Fetches {
 	if n > 0 {
 		s.blocked.Store(true)
 	} else if err == nil && !s.blocked.Load() {
+		if s.replaced() { // a heartbeat says so
+			s.loop.event("%s: poll: FENCED_INSTANCE_ID", s.th.name)
+			return kgo.NewErrFetch(kerr.FencedInstanceID)
+		}
 		s.rebalance()
 	}
 	switch {
@@ -75,6 +80,12 @@ func (s *modelSession) settled() bool {
 	return g.check(s.member) == nil && slices.Equal(s.wanted(), s.assigned)
 }
 
+// replaced says whether another session has its place in the group.
+func (s *modelSession) replaced() bool {
+	g := &s.loop.c.group
+	return !g.knows(s.member) && g.members[s.member.instance] != nil
+}
+
 // wanted are the partitions that the member is to have and that nobody else has any more.
 func (s *modelSession) wanted() []int32 {
 	g := &s.loop.c.group
@@ -90,10 +101,10 @@ func (s *modelSession) rebalance() {
 		return
 	}
 	g := &s.loop.c.group
+	if s.replaced() {
+		return // what it sends is refused
+	}
 	if !g.knows(s.member) {
-		if g.members[s.member.instance] != nil {
-			return // another session has its place; what it sends is refused
-		}
 		s.loop.event("%s: lost %v", s.th.name, s.assigned)
 		s.lose(s.assigned)
 		s.member = g.join(s.member.instance)

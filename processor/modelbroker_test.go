@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -24,6 +25,8 @@ type modelCluster struct {
 	ids    int             // of topics and producers
 	ahead  time.Duration   // of the brokers' clock
 	broken map[string]bool // fence: offsets are accepted from anybody; stable: they are told with a transaction pending
+
+	refused string // a term of which no finding is taken
 }
 
 type modelTopic struct {
@@ -207,6 +210,11 @@ func (t *modelTxn) check(epoch int16) error {
 func (c *modelCluster) produce(t *modelTxn, epoch int16, l *modelLog, records []*kgo.Record) error {
 	if err := t.check(epoch); err != nil {
 		return err
+	}
+	if c.refused != "" && strings.HasPrefix(l.name, loopApp+"."+topicFindings) && slices.ContainsFunc(records, func(r *kgo.Record) bool {
+		return bytes.Contains(r.Value, []byte(c.refused))
+	}) {
+		return kerr.MessageTooLarge
 	}
 	t.open()
 	if t.logs[l] == nil {
