@@ -3,6 +3,7 @@
 package processor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -12,7 +13,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"firstseen/state"
 )
 
 // trap is set for a message of a member: when it passes, the schedule does something before it goes on.
@@ -188,6 +192,11 @@ var misfortunes = []misfortune{
 		m.back(between(w.rng, 0, 4*time.Second))
 	}},
 	{"copy", 3, func(w *world, m *member) { m.older = m.disk.copied(w.rng) }},
+	{"stray", 3, func(w *world, _ *member) { // as a request of a dead worker leaves that arrives late
+		topic, n, long := w.app+pick(w.rng, ".detect.changelog", ".group.changelog"), w.rng.Int32N(virtualPartitions), between(w.rng, time.Second, 2*virtualTiming.Transaction)
+		err := w.stray(topic, n, long)
+		w.note("a transaction of nobody's is open in %s/%d for %s: %v", topic, n, long, err)
+	}},
 	{"outage", 1, func(w *world, _ *member) {
 		for _, m := range w.members {
 			if w.rng.IntN(2) == 0 {
@@ -233,6 +242,19 @@ var refusals = []kfake.Fault{
 	{Keys: []kmsg.Key{kmsg.SyncGroup}, Err: kerr.RebalanceInProgress},
 	{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.LeaderNotAvailable},
 	{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable},
+}
+
+// stray opens a transaction in a partition that nobody ends: it times out.
+func (w *world) stray(topic string, partition int32, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Second)
+	defer cancel()
+	// An id has the time-out of its first producer here.
+	cl := w.client(kgo.TransactionalID(fmt.Sprint("stray-", w.counts["stray"])), kgo.TransactionTimeout(timeout), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	defer cl.Close()
+	if err := cl.BeginTransaction(); err != nil {
+		return err
+	}
+	return cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Partition: partition, Key: []byte(state.BarrierKey)}).FirstErr()
 }
 
 // back has a member that is down start again.
@@ -300,6 +322,7 @@ func (w *world) settle() {
 	}
 	calm := 0 // seconds: a group that looks stable may be about to rebalance once more, to hand over what was revoked
 	for deadline := time.Now().Add(2 * time.Minute); calm < 4; time.Sleep(time.Second) {
+		w.revive((*member).start) // one that was frozen may hear only now that it was fenced
 		why := waits()
 		calm++
 		if why != "" {
@@ -340,20 +363,20 @@ func (w *world) suffer(long time.Duration) {
 		e := w.agenda[0]
 		w.agenda = w.agenda[1:]
 		time.Sleep(time.Until(e.at))
-		w.revive()
+		w.revive(func(m *member) { m.back(time.Second) })
 		e.do()
 	}
 }
 
 // revive has workers that have ended by themselves start again, as supervisors do. Only brokers that cannot be reached
 // are a reason to end.
-func (w *world) revive() {
+func (w *world) revive(start func(*member)) {
 	for _, m := range w.members {
 		if l := m.life; l != nil {
 			select {
 			case <-l.ended:
 				w.end(m)
-				m.back(time.Second)
+				start(m)
 			default:
 			}
 		}
@@ -363,7 +386,7 @@ func (w *world) revive() {
 // calm ends all misfortunes.
 func (w *world) calm() {
 	w.note("calm")
-	w.revive()
+	w.revive((*member).start)
 	w.agenda = nil
 	for _, f := range w.refused {
 		f.Remove()

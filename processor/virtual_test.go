@@ -71,11 +71,12 @@ func TestVirtualSchedulesCatchMutants(t *testing.T) {
 	for name, mutant := range map[string]hooks{
 		"state written before the commit":             {applyFirst: true},
 		"uncommitted records restored":                {restoreUncommitted: true},
+		"restored up to the last stable offset":       {restoreToLSO: true},
 		"an error from the commit taken for an abort": {goOnAfterUnknown: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(80) {
+			for seed := range uint64(200) {
 				if w := (bubble{seed: seed, set: set, hooks: mutant}).run(t); len(w.failures) > 0 {
 					t.Logf("seed %d: %s", seed, strings.Join(w.failures, "; "))
 					return
