@@ -126,6 +126,43 @@ func TestStopWithoutBrokers(t *testing.T) {
 	}
 }
 
+// TestStopWhileFounding stops a worker that writes to control what its deployment is created with, when the brokers do not
+// answer any more: a client does not give up the records of a transaction. The worker does not wait, and another goes on.
+func TestStopWhileFounding(t *testing.T) {
+	t.Parallel()
+	b := broker(t)
+	c, app := newTestCluster(t, b.Addr()), newApp()
+	c.createSources(app, 2, nil)
+	cfg, network, founding := testConfig(b.Addr(), app, "one", t.TempDir(), mustLoad(t, rules.LoadOptions{Set: noCap})), &cable{}, make(chan struct{})
+	cfg.Client = append(cfg.Client, kgo.Dialer(network.dial))
+	begun := sync.OnceFunc(func() {
+		network.cut.Store(true)
+		close(founding)
+	})
+	b.Cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
+		if req.(*kmsg.ProduceRequest).TransactionID != nil {
+			begun()
+		}
+		return nil, nil, false
+	})
+	in := c.start(cfg)
+	<-founding
+	began := time.Now()
+	in.cancel()
+	<-in.ended
+	network.mend()
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the stop took %s", took)
+	}
+	if in.err != nil && !errors.Is(in.err, ErrUnreachable) {
+		t.Errorf("ended with %v", in.err)
+	}
+	in.err = nil
+	again := c.start(testConfig(b.Addr(), app, "one", t.TempDir(), cfg.Rules))
+	again.awaitReady(c)
+}
+
 // TestStopWhileJoining stops a worker whose group is joining, and waits for a member that has stopped as well. The
 // transaction in hand cannot be committed: it is aborted, and the stop is one like any other; unless that is not possible
 // either.

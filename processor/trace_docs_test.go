@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// docs/traps.md has a row for each trap, and every test, trace and check of the model that it names exists.
+// docs/traps.md has a row for each trap, and every test, trace and check of the model that it and CHANGELOG.md name exists.
 func TestTrapsNameWhatExists(t *testing.T) {
 	read := func(path string) string {
 		b, err := os.ReadFile(path)
@@ -34,14 +34,15 @@ func TestTrapsNameWhatExists(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	names := regexp.MustCompile("`(Test[A-Z]\\w+|[a-z0-9_]+\\.txt|broken-[a-z-]+)`").FindAllStringSubmatch(page, -1)
-	for _, m := range names {
+	named := regexp.MustCompile("`(Test[A-Z]\\w+|[a-z0-9_]+\\.txt|broken-[a-z-]+)`")
+	names := named.FindAllStringSubmatch(page, -1)
+	for _, m := range append(named.FindAllStringSubmatch(read("../CHANGELOG.md"), -1), names...) {
 		name := m[1]
 		switch {
 		case strings.HasSuffix(name, ".txt"):
 			read("testdata/" + name)
 		case strings.HasPrefix(name, "broken-") && !strings.Contains(model, "`"+name+"`"), strings.HasPrefix(name, "Test") && !exists[name]:
-			t.Errorf("docs/traps.md names %s, which does not exist", name)
+			t.Errorf("docs/traps.md or CHANGELOG.md names %s, which does not exist", name)
 		}
 	}
 	traces, err := filepath.Glob("testdata/*.txt")
