@@ -85,8 +85,22 @@ func again(id string, value []byte) (string, []byte) {
 	return id, []byte(strings.Replace(string(value), own, changed, 1))
 }
 
-// run returns the verdict over the live records, and how many alerts there were about others.
+// run returns the verdict over the live records, and how many alerts there were about others. On a busy machine all may be
+// learned before two workers were killed: then it is tried with other seeds, whose verdicts count as well.
 func (d firstDay) run(t *testing.T, brokers string) (v verdict, early int) {
+	for range 3 {
+		learning := 0
+		if v, early, learning = d.attempt(t, brokers); learning >= 2 || v != (verdict{}) || early > 0 {
+			return v, early
+		}
+		d.seed++
+	}
+	t.Error("too few kills while learning, three times: the test shows too little")
+	return v, early
+}
+
+// attempt also returns how many workers were killed while they learned.
+func (d firstDay) attempt(t *testing.T, brokers string) (v verdict, early, learning int) {
 	c := newTestCluster(t, brokers)
 	app := newApp()
 	c.createSources(app, int32(len(shares)), nil)
@@ -116,7 +130,6 @@ func (d firstDay) run(t *testing.T, brokers string) (v verdict, early int) {
 	})
 	produced := make(chan error, 1)
 	go func() { produced <- produce(c.cl, live, d.pace) }()
-	learning := 0
 	kills := c.kill(workers, produced, rand.New(rand.NewPCG(d.seed, 4)), 300*time.Millisecond, 600*time.Millisecond, func(*worker) {
 		if !c.learned(app) {
 			learning++
@@ -141,10 +154,7 @@ func (d firstDay) run(t *testing.T, brokers string) (v verdict, early int) {
 	v.terms = 0 // which of an address's records was read first depends on the partitions
 	t.Logf("seed %d: %d records of history, %d live; %d kills, %d of them while learning; of %d alerts: %s; %d about what was learned",
 		d.seed, len(history), len(live), kills, learning, len(model.Alerts), v, early)
-	if learning < 2 {
-		t.Errorf("only %d kills while learning: the test shows too little", learning)
-	}
-	return v, early
+	return v, early, learning
 }
 
 // learned reports whether every source partition's committed offset is at live.
