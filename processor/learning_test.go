@@ -89,7 +89,7 @@ func again(id string, value []byte) (string, []byte) {
 // learned before two workers were killed: then it is tried with other seeds, whose verdicts count as well.
 func (d firstDay) run(t *testing.T, brokers string) (v verdict, early int) {
 	for range 3 {
-		learning := 0
+		var learning int
 		if v, early, learning = d.attempt(t, brokers); learning >= 2 || v != (verdict{}) || early > 0 {
 			return v, early
 		}
