@@ -59,7 +59,7 @@ type Timing struct {
 	Rebalance   time.Duration // 60 s
 	Heartbeat   time.Duration // 3 s
 	Transaction time.Duration // below Session, so that a dead worker's transaction ends first; 40 s
-	Tick        time.Duration // between two ticks to every findings partition; 10 s
+	Tick        time.Duration // between two ticks to every findings partition, and two looks at the lag; 10 s
 	Note        time.Duration // between two notes of ingest's offsets in control; 60 s
 	Stall       time.Duration // a restore without progress for this long is given up; 60 s
 	Recheck     time.Duration // how often partitions in quarantine are tried again; 60 s

@@ -10,9 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// lagEvery is how old the lag gets of a partition of which nothing is read.
-const lagEvery = 10 * time.Second
-
 // watchLag keeps the lag of all partitions up to date until ctx ends. Whoever reads one does so with every poll, but one
 // that an open transaction holds up gives the client nothing, and no high watermark either.
 func (w *Worker) watchLag(ctx context.Context, lanes []*lane) {
@@ -23,7 +20,7 @@ func (w *Worker) watchLag(ctx context.Context, lanes []*lane) {
 	}
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
-	tick := time.NewTicker(lagEvery)
+	tick := time.NewTicker(w.cfg.Timing.Tick)
 	defer tick.Stop()
 	for {
 		select {
