@@ -61,7 +61,7 @@ type Timing struct {
 	Transaction time.Duration // below Session, so that a dead worker's transaction ends first; 40 s
 	Tick        time.Duration // between two ticks to every findings partition, and two looks at the lag; 10 s
 	Note        time.Duration // between two notes of ingest's offsets in control; 60 s
-	Stall       time.Duration // a restore without progress for this long is given up; 60 s
+	Stall       time.Duration // a restore, or a look at control, without progress for this long is given up; 20 s longer than Transaction, at least 60 s
 	Recheck     time.Duration // how often partitions in quarantine are tried again; 60 s
 	Differ      time.Duration // instances may have different rules in force for so long without a note of it; 10 min
 }
@@ -197,7 +197,7 @@ func (c *Config) setDefaults() error {
 	or(&c.Timing.Transaction, 40*time.Second)
 	or(&c.Timing.Tick, 10*time.Second)
 	or(&c.Timing.Note, time.Minute)
-	or(&c.Timing.Stall, time.Minute)
+	or(&c.Timing.Stall, max(time.Minute, c.Timing.Transaction+20*time.Second)) // a transaction that times out meanwhile is aborted a while later
 	or(&c.Timing.Recheck, time.Minute)
 	or(&c.Timing.Differ, 10*time.Minute)
 	or(&c.PurgeAfter, time.Hour)

@@ -160,13 +160,16 @@ func (c *control) put(ctx context.Context, key string, value []byte) (int64, err
 // sync returns when everything that was committed to control before the call has been seen: it writes a barrier and
 // waits until a read_committed reader delivers it, or cannot.
 func (c *control) sync(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.stall, fmt.Errorf("what was written to it is not there to be read after %s: "+
-		"a transaction may be open on it, or a partition has no leader; which one is said by: firstseen doctor -c FILE", c.stall))
+	ctx, cancel := context.WithTimeoutCause(ctx, c.stall, fmt.Errorf("%w: what is written to it is not there to be read after %s: "+
+		"a transaction may be open on it, or a partition has no leader; which one is said by: firstseen doctor -c FILE", ErrUnreachable, c.stall))
 	defer cancel()
 	at, err := c.put(ctx, keyBarrier, []byte("1"))
 	if err != nil {
 		return err
 	}
+	c.mu.Lock()
+	c.trouble = nil // of before: what is wrong now is met again
+	c.mu.Unlock()
 	var denied error
 	err = c.wait(ctx, func() bool {
 		if isUnauthorized(c.trouble) {

@@ -141,8 +141,10 @@ func listSources(ctx context.Context, adm *kadm.Client, cfg *Config) (map[string
 		switch err = cmp.Or(err, details[n].Err); {
 		case isUnauthorized(err):
 			return nil, fmt.Errorf("%w: source topic %s: %v; to allow it: %s", ErrUnreachable, n, err, cfg.allow(n)) //nolint:errorlint // all is said
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+			return nil, fmt.Errorf("source topic %s: %w; create it, or correct sources in the configuration", n, ErrNoTopic)
 		case err != nil:
-			return nil, fmt.Errorf("source topic %s: %w; create it, or correct sources in the configuration", n, TopicError(err))
+			return nil, fmt.Errorf("%w: source topic %s: %w", ErrUnreachable, n, err)
 		}
 		ids[n] = details[n].ID.String()
 	}

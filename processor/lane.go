@@ -223,6 +223,9 @@ func (l *lane) turn(ctx context.Context) error {
 	if err := l.fill(ctx); err != nil {
 		return err
 	}
+	for _, p := range l.owned() {
+		p.read.Store(p.next)
+	}
 	l.stopping = ctx.Err() != nil
 	if err := l.produce(); err != nil {
 		return err

@@ -101,7 +101,7 @@ func (h *health) stuck(lane, why string) {
 func (h *health) goesOn(lane string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s, ok := h.held[lane]; ok && time.Since(s.at) > 10*time.Second {
+	if s, ok := h.held[lane]; ok && h.lanes[lane] && time.Since(s.at) > 10*time.Second { // a takeover runs beside the turns
 		delete(h.held, lane)
 	}
 }

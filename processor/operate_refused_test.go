@@ -179,7 +179,7 @@ func TestControlHeldUp(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	want := "read " + cfg.topic(topicControl) + ": what was written to it is not there to be read after 500ms: a transaction may be open on it"
+	want := "read " + cfg.topic(topicControl) + ": cannot reach Kafka: what is written to it is not there to be read after 500ms: a transaction may be open on it"
 	if err := w.Run(ctx); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v; want %s", err, want)
 	}

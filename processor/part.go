@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -28,17 +27,16 @@ func (t topicPartition) String() string { return fmt.Sprintf("%s/%d", t.topic, t
 // can do no harm, because the store refuses batches that were not computed from where it stands.
 type part struct {
 	tp        topicPartition
-	inputID   [16]byte         // topic id of the input
-	start     int64            // first offset there was at the takeover
-	end       int64            // offset behind the last that this group can have read
-	committed int64            // offset the group has committed, negative: none yet
-	base      int64            // input offset at which this transaction began
-	next      int64            // input offset behind the last record processed
-	off       wire.Offset      // sweep clock and highest timestamp with this transaction's records
-	touched   bool             // has records in this transaction
-	high      int64            // high watermark of the last poll
-	lag       prometheus.Gauge // offsets behind it
-	read      atomic.Int64     // next, as others may read it
+	inputID   [16]byte     // topic id of the input
+	start     int64        // first offset there was at the takeover
+	end       int64        // offset behind the last that this group can have read
+	committed int64        // offset the group has committed, negative: none yet
+	base      int64        // input offset at which this transaction began
+	next      int64        // input offset behind the last record processed
+	off       wire.Offset  // sweep clock and highest timestamp with this transaction's records
+	touched   bool         // has records in this transaction
+	high      int64        // high watermark of the last poll
+	read      atomic.Int64 // next, as others may read it
 
 	answers []reply // to requests that the takeover followed, until they are committed
 	heard   int64   // offset of control up to which requests were looked at
@@ -225,7 +223,6 @@ func (l *lane) drop() error {
 	l.step.drop()
 	for _, p := range l.touched {
 		p.touched, p.next, p.off = false, p.base, p.pos.Offset
-		p.read.Store(p.next)
 		if p.lesson != nil {
 			p.lesson.cut = false // the client goes back by itself
 		}

@@ -156,7 +156,6 @@ func (l *lane) records(tp topicPartition, fp kgo.FetchPartition) error {
 		r.Recycle() // nothing refers to it
 	}
 	p.high = fp.HighWatermark
-	p.read.Store(p.next)
-	p.lag.Set(float64(p.high - p.next))
+	l.lagOf(tp).Set(float64(p.high - p.next))
 	return nil
 }

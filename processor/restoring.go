@@ -136,6 +136,7 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		refused := false
 		// Errors before records: after data loss the client may go on elsewhere.
 		for _, e := range fetches.Errors() {
 			if r := todo[e.Partition]; r != nil && isLoss(e.Err) {
@@ -147,7 +148,7 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 			} else if !errors.Is(e.Err, context.DeadlineExceeded) {
 				l.log.Warn("restore", "topic", topic, "partition", e.Partition, "error", e.Err)
 				l.stuck(fmt.Errorf("restore from %s/%d: %w", topic, e.Partition, e.Err), "")
-				l.pause(ctx) // the client has it as often as it asks
+				refused = true
 			}
 		}
 		read := false
@@ -161,6 +162,9 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 				}
 			}
 		})
+		if refused && !read {
+			l.pause(ctx) // a broker that refuses is not asked in a tight loop
+		}
 		switch {
 		case read:
 		case len(loads.filling) > 0:

@@ -154,8 +154,7 @@ func (l *lane) open(ctx context.Context, offsets map[string]map[int32]kgo.Offset
 		for partition, o := range partitions {
 			tp := topicPartition{topic, partition}
 			start, _ := f.starts.Lookup(topic, partition)
-			p := &part{tp: tp, committed: o.EpochOffset().Offset, start: start.Offset, end: f.end(tp), inputID: f.details[topic].ID,
-				lag: l.lagOf(tp)}
+			p := &part{tp: tp, committed: o.EpochOffset().Offset, start: start.Offset, end: f.end(tp), inputID: f.details[topic].ID}
 			err := f.failure(tp)
 			if err == nil && logTopic != "" {
 				err = f.failure(topicPartition{logTopic, partition})
