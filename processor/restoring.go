@@ -136,21 +136,11 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		refused := false
 		// Errors before records: after data loss the client may go on elsewhere.
-		for _, e := range fetches.Errors() {
-			if r := todo[e.Partition]; r != nil && isLoss(e.Err) {
-				if r.done {
-					continue // it was fetched ahead
-				}
-				loads.drop(r)
-				finish(r, l.lost(topic, r, e.Err))
-			} else if !errors.Is(e.Err, context.DeadlineExceeded) {
-				l.log.Warn("restore", "topic", topic, "partition", e.Partition, "error", e.Err)
-				l.stuck(fmt.Errorf("restore from %s/%d: %w", topic, e.Partition, e.Err), "")
-				refused = true
-			}
-		}
+		refused := l.refusals(topic, fetches.Errors(), todo, func(r *restoring, err error) {
+			loads.drop(r)
+			finish(r, l.lost(topic, r, err))
+		})
 		read := false
 		fetches.EachPartition(func(fp kgo.FetchTopicPartition) {
 			if r := todo[fp.Partition]; r != nil && !r.done && len(fp.Records) > 0 { // the error of a poll is of no partition
@@ -188,6 +178,25 @@ func (l *lane) replay(ctx context.Context, adm admin, topic string, starts kadm.
 		}
 	}
 	return nil
+}
+
+// refusals takes the errors of a poll: a partition that has lost what is to be read next is lost, what the brokers refuse
+// is said. It reports whether they refused something.
+func (l *lane) refusals(topic string, errs []kgo.FetchError, todo map[int32]*restoring, lost func(*restoring, error)) (refused bool) {
+	for _, e := range errs {
+		r := todo[e.Partition]
+		switch {
+		case r != nil && isLoss(e.Err):
+			if !r.done { // else it was fetched ahead
+				lost(r, e.Err)
+			}
+		case !errors.Is(e.Err, context.DeadlineExceeded):
+			l.log.Warn("restore", "topic", topic, "partition", e.Partition, "error", e.Err)
+			l.stuck(fmt.Errorf("restore from %s/%d: %w", topic, e.Partition, e.Err), "")
+			refused = true
+		}
+	}
+	return refused
 }
 
 // nextOffsets has every partition go on where it stands, or at the start of its changelog.
